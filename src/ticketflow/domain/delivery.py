@@ -1,0 +1,77 @@
+"""What to do after a failure: a pure table, so that it can be read and tested as one.
+
+In-step retries (three attempts against the model) have already happened when these rules are asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ticketflow.domain.errors import LeaseLost, Terminal, TicketflowError, Transient
+
+MAX_TAKEOVERS = 5
+"""A ticket that lost this many workers in a row without completing a step is taken to be what kills them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Put the ticket aside and try again as the next attempt."""
+
+    delay: timedelta
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailPermanently:
+    """Stop trying; a person has to look at the dead letter."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepAside:
+    """Another worker owns the ticket: change nothing, say nothing to the customer."""
+
+
+Decision = RetryLater | FailPermanently | StepAside
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how far apart a ticket is tried. Delays double from ``base`` up to ``ceiling``."""
+
+    max_attempts: int = 5
+    base: timedelta = timedelta(seconds=5)
+    ceiling: timedelta = timedelta(minutes=10)
+
+    def delay(self, attempt: int, spread: float) -> timedelta:
+        """The wait after failed attempt number ``attempt`` (from 1). ``spread`` in [0, 1) adds up to half of it again,
+        so that tickets that failed together do not all come back together."""
+        exponential: timedelta = min(self.base * 2 ** min(attempt - 1, 20), self.ceiling)
+        return exponential * (1 + spread / 2)
+
+
+def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: float) -> Decision:
+    """Decide what follows from ``error`` in attempt number ``attempt`` (from 1).
+
+    A lost lease ends this worker's part. Terminal errors fail at once. Transient ones are retried until ``max_attempts``, no
+    sooner than the provider's ``retry_after``. An error that nobody foresaw is treated as transient: it may be a bug
+    that the next deploy mends, and the attempts are bounded.
+    """
+    if isinstance(error, LeaseLost):
+        return StepAside()
+    code = error.code if isinstance(error, TicketflowError) else "unexpected_error"
+    if isinstance(error, Terminal):
+        return FailPermanently(code)
+    if attempt >= policy.max_attempts:
+        return FailPermanently(code)
+    delay = policy.delay(attempt, spread)
+    if isinstance(error, Transient) and error.retry_after is not None:
+        delay = max(delay, error.retry_after)
+    return RetryLater(delay, code)
+
+
+def kills_workers(takeovers: int) -> bool:
+    """Whether a ticket has brought down so many workers in a row that it must not be given another."""
+    return takeovers > MAX_TAKEOVERS

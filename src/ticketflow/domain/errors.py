@@ -1,0 +1,145 @@
+"""What can go wrong, sorted by who must act: the caller, time, or nobody.
+
+``Rejected``: the caller asked for something that cannot be done; nothing changed.
+``Transient``: the same request may succeed later; ``retry_after`` says when it is worth trying.
+``Terminal``: repeating will not help; a person has to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class TicketflowError(Exception):
+    """Base of every error that Ticketflow raises on purpose."""
+
+    code = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing wrong with one input field; ``field`` is a dotted path such as ``items.3.subject``."""
+
+    field: str
+    message: str
+
+
+class Rejected(TicketflowError):
+    """The caller must change the request."""
+
+    code = "rejected"
+
+
+class NotFound(Rejected):
+    code = "not_found"
+
+
+class Conflict(Rejected):
+    code = "conflict"
+
+
+class StaleVersion(Rejected):
+    """The caller saw version ``expected``; the ticket is at ``actual`` by now."""
+
+    code = "stale_version"
+
+    def __init__(self, expected: int, actual: int | None) -> None:
+        super().__init__(f"the ticket is at version {actual}, not {expected}")
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidMove(Rejected):
+    """The ticket cannot do that from where it stands; ``allowed`` lists what it can do."""
+
+    code = "invalid_move"
+
+    def __init__(self, message: str, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
+
+
+class Invalid(Rejected):
+    """The input does not have the agreed shape; ``problems`` names the fields."""
+
+    code = "invalid"
+
+    def __init__(self, message: str, problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class Transient(TicketflowError):
+    """Time must pass; the same request may then succeed."""
+
+    code = "transient"
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(Transient):
+    code = "store_unavailable"
+
+
+class BrokerUnavailable(Transient):
+    code = "broker_unavailable"
+
+
+class ModelUnavailable(Transient):
+    """The provider answered 5xx, or the connection was lost."""
+
+    code = "model_unavailable"
+
+
+class ModelTimeout(Transient):
+    code = "model_timeout"
+
+
+class ModelOutputInvalid(Transient):
+    """The model's answer was cut off or does not fit the schema; another draw may fit."""
+
+    code = "model_output_invalid"
+
+
+class RateLimited(Transient):
+    code = "rate_limited"
+
+
+class StepTimeout(Transient):
+    """A step ran past its wall-clock limit."""
+
+    code = "step_timeout"
+
+
+class LeaseLost(TicketflowError):
+    """Another worker holds the ticket now; whoever sees this stops and changes nothing."""
+
+    code = "lease_lost"
+
+
+class Terminal(TicketflowError):
+    """Nobody can fix this by waiting or by asking again."""
+
+    code = "terminal"
+
+
+class Poison(Terminal):
+    """The input itself breaks the system, and would again."""
+
+    code = "poison"
+
+
+class ModelRefused(Terminal):
+    """The provider refuses: a bad request, a bad key, or a refusal to answer."""
+
+    code = "model_refused"
+
+
+class ConfigurationError(Terminal):
+    """The configuration cannot work; the message names the variable."""
+
+    code = "configuration"
