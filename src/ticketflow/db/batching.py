@@ -1,0 +1,137 @@
+"""Group commit: whatever waits at the same time travels together.
+
+Alone, a request leaves at once; while calls are under way, later requests gather and leave as one. No timer is involved,
+so an idle system pays nothing and a busy one batches by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ticketflow.domain.errors import StoreUnavailable, Terminal
+
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """``size``: most requests in one call. ``parallel``: most calls under way. ``patience``: seconds to keep trying while the
+    store is away, before the waiting requests are told."""
+
+    size: int = 256
+    parallel: int = 2
+    patience: float = 15.0
+
+
+class Batcher(Generic[RequestT, ResultT]):
+    """Sends requests in batches through ``send``, which answers in the same order.
+
+    Two requests with the same ``key`` never travel together, and keep their order. Requests must be safe to repeat: after a
+    lost answer the whole batch is sent again. A batch that the store refuses as poison is taken apart, so that one bad
+    request fails alone.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[RequestT]], Awaitable[Sequence[ResultT]]],
+        key: Callable[[RequestT], Hashable],
+        limits: BatchLimits,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._send = send
+        self._key = key
+        self._limits = limits
+        self._observe = observe
+        self._waiting: deque[tuple[RequestT, asyncio.Future[ResultT]]] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._busy_keys: set[Hashable] = set()
+
+    async def submit(self, request: RequestT) -> ResultT:
+        """Wait for the request's own result. Raises what ``send`` raised for it."""
+        future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._ensure_sender()
+        return await future
+
+    async def aclose(self) -> None:
+        """Wait until everything that was submitted has been answered."""
+        while self._senders:
+            await asyncio.gather(*self._senders)
+
+    def _ensure_sender(self) -> None:
+        if len(self._senders) < self._limits.parallel:
+            sender = asyncio.create_task(self._drain())
+            self._senders.add(sender)
+            sender.add_done_callback(self._sender_done)
+
+    def _sender_done(self, sender: asyncio.Task[None]) -> None:
+        self._senders.discard(sender)
+        if self._waiting and not self._senders:
+            self._ensure_sender()
+
+    async def _drain(self) -> None:
+        # One turn of the loop, so that everyone who is ready now is in the first batch.
+        await asyncio.sleep(0)
+        while batch := self._next_batch():
+            keys = {self._key(request) for request, _ in batch}
+            self._busy_keys |= keys
+            try:
+                self._observe(len(batch))
+                await self._deliver(batch)
+            finally:
+                self._busy_keys -= keys
+
+    def _next_batch(self) -> list[tuple[RequestT, asyncio.Future[ResultT]]]:
+        batch: list[tuple[RequestT, asyncio.Future[ResultT]]] = []
+        held_back: list[tuple[RequestT, asyncio.Future[ResultT]]] = []
+        keys: set[Hashable] = set(self._busy_keys)
+        while self._waiting and len(batch) < self._limits.size:
+            request, future = self._waiting.popleft()
+            key = self._key(request)
+            if key in keys:
+                held_back.append((request, future))
+            else:
+                keys.add(key)
+                batch.append((request, future))
+        self._waiting.extendleft(reversed(held_back))
+        return batch
+
+    async def _deliver(self, batch: list[tuple[RequestT, asyncio.Future[ResultT]]]) -> None:
+        try:
+            results = await self._send_patiently([request for request, _ in batch])
+        except Terminal as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+            else:
+                for entry in batch:
+                    await self._deliver([entry])
+        except Exception as error:  # noqa: BLE001 - whoever submitted decides what it means
+            _fail(batch, error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _send_patiently(self, requests: Sequence[RequestT]) -> Sequence[ResultT]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.patience
+        pause = 0.05
+        while True:
+            try:
+                return await self._send(requests)
+            except StoreUnavailable:
+                if loop.time() + pause >= deadline:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+
+def _fail(batch: Sequence[tuple[RequestT, asyncio.Future[ResultT]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

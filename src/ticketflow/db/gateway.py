@@ -1,0 +1,22 @@
+"""The door to PostgreSQL: named SQL functions, each with one JSON argument and one JSON result."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Gateway(Protocol):
+    """Calls ``ticketflow_*`` functions.
+
+    ``call`` raises ``StoreUnavailable`` when the answer is not known (connection lost, time-out, deadlock: the call may or may
+    not have taken effect), ``Poison`` when the data itself was refused (nothing took effect), and ``ConfigurationError``
+    when the schema is not there.
+    """
+
+    async def call(self, function: str, args: Any) -> Any: ...
+
+    async def ping(self) -> None:
+        """Raise ``StoreUnavailable`` unless the database answers."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,136 @@
+"""Leases: who may work on a ticket, proven by a fencing token that every write carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from ticketflow.db.batching import Batcher, BatchLimits
+from ticketflow.db.codec import event_json, milliseconds, ticket_from
+from ticketflow.db.gateway import Gateway
+from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.routing import LANE_OF_PRIORITY
+from ticketflow.domain.tickets import CLAIMABLE, Status, Ticket
+
+LANES = {str(priority): str(lane) for priority, lane in LANE_OF_PRIORITY.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one ticket. ``takeovers``: workers lost on it since a step was last completed."""
+
+    ticket: Ticket
+    token: UUID
+    takeovers: int
+    checkpoint: Mapping[str, Any] | None
+    """The newest checkpoint as ``db.checkpoints`` reads it, or None when no step was completed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another worker works on it."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotClaimable:
+    """The ticket's status needs no worker."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No such ticket."""
+
+
+Claimed = Lease | Held | NotClaimable | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    ticket_id: UUID
+    takeover: bool
+    request_id: str | None
+    token: UUID
+
+
+class Leases:
+    """Takes, keeps and returns leases in the name of ``worker``."""
+
+    def __init__(self, gateway: Gateway, worker: str, ttl: timedelta, limits: BatchLimits | None = None) -> None:
+        self._gateway = gateway
+        self._worker = worker
+        self.ttl = ttl
+        self._batcher: Batcher[_Claim, Claimed] = Batcher(
+            self._send, lambda claim: claim.ticket_id, limits or BatchLimits()
+        )
+
+    async def claim(self, ticket_id: UUID, *, takeover: bool, request_id: str | None = None) -> Claimed:
+        """Take a ticket under a fresh token. ``takeover``: its former holder is known to be gone, do not wait for the expiry."""
+        return await self._batcher.submit(_Claim(ticket_id, takeover, request_id, uuid4()))
+
+    async def extend(self, leases: Sequence[Lease]) -> set[UUID]:
+        """Keep all leases of this process in one call. Returns the ids of the tickets that were lost."""
+        lost = await self._gateway.call(
+            "ticketflow_extend", {"ttl_ms": milliseconds(self.ttl), "leases": _named(leases)}
+        )
+        return {UUID(ticket_id) for ticket_id in lost}
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give tickets back unfinished, each with a message that lets another worker go on at once."""
+        await self._gateway.call("ticketflow_release", {"leases": _named(leases), "lanes": LANES})
+
+    async def _send(self, claims: Sequence[_Claim]) -> list[Claimed]:
+        rows = await self._gateway.call(
+            "ticketflow_claim",
+            {
+                "worker": self._worker,
+                "ttl_ms": milliseconds(self.ttl),
+                "claimable": sorted(CLAIMABLE),
+                "claims": [self._claim_json(claim) for claim in claims],
+            },
+        )
+        return [self._claimed(claim, row) for claim, row in zip(claims, rows, strict=True)]
+
+    def _claim_json(self, claim: _Claim) -> dict[str, Any]:
+        first = NewEvent(
+            EventType.STATUS_CHANGE,
+            Actor.PIPELINE,
+            payload={"from": Status.PENDING, "to": Status.PROCESSING, "worker": self._worker},
+            changes={"status": Status.PROCESSING},
+            request_id=claim.request_id,
+        )
+        takeover = NewEvent(
+            EventType.RETRY,
+            Actor.SYSTEM,
+            payload={"reason": "takeover", "worker": self._worker},
+            request_id=claim.request_id,
+        )
+        return {
+            "ticket_id": str(claim.ticket_id),
+            "token": str(claim.token),
+            "takeover": claim.takeover,
+            "first_event": event_json(first),
+            "takeover_event": event_json(takeover),
+        }
+
+    @staticmethod
+    def _claimed(claim: _Claim, row: Mapping[str, Any]) -> Claimed:
+        match row["status"]:
+            case "claimed":
+                return Lease(ticket_from(row["ticket"]), claim.token, row["takeovers"], row["checkpoint"])
+            case "held":
+                return Held(row["worker"])
+            case "not_claimable":
+                return NotClaimable(Status(row["ticket_status"]))
+            case _:
+                return Unknown()
+
+
+def _named(leases: Sequence[Lease]) -> list[dict[str, str]]:
+    return [{"ticket_id": str(lease.ticket.id), "token": str(lease.token)} for lease in leases]

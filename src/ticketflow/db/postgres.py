@@ -1,0 +1,90 @@
+"""The gateway over a direct connection: psycopg 3 with a pool, one round trip a call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import errors, sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
+
+CALL_TIMEOUT_SECONDS = 30.0
+
+
+class PostgresGateway:
+    """A pool of autocommit connections: each call is its own transaction, so no BEGIN and COMMIT travel."""
+
+    def __init__(self, url: str, pool_size: int = 8) -> None:
+        self._url = url
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            open=False,
+            timeout=5,
+            reconnect_timeout=0,
+            kwargs={"autocommit": True, "connect_timeout": 5, "application_name": "ticketflow"},
+        )
+        self._statements: dict[str, sql.Composed] = {}
+
+    async def open(self) -> None:
+        """Connect once. Raises ``StoreUnavailable`` with the server's reason when that fails."""
+        try:
+            probe = await psycopg.AsyncConnection.connect(self._url, connect_timeout=5)
+            await probe.close()
+            await self._pool.open()
+        except psycopg.Error as error:
+            raise StoreUnavailable(_one_line(error)) from error
+
+    async def call(self, function: str, args: Any) -> Any:
+        statement = self._statements.get(function)
+        if statement is None:
+            statement = sql.SQL("select {}(%s::jsonb)::text").format(sql.Identifier(function))
+            self._statements[function] = statement
+        row = await self._fetch(statement, (orjson.dumps(args).decode(),))
+        return None if row is None or row[0] is None else orjson.loads(row[0])
+
+    async def ping(self) -> None:
+        await self._fetch(sql.SQL("select 1"), ())
+
+    async def _fetch(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._pool.connection() as connection:
+                cursor = await connection.execute(statement, parameters)
+                return await cursor.fetchone()
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+    async def aclose(self) -> None:
+        await self._pool.close()
+
+
+_TRANSIENT = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.ReadOnlySqlTransaction,
+    PoolTimeout,
+)
+_NOT_MIGRATED = (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege)
+
+
+def _translated(error: psycopg.Error) -> TicketflowError:
+    if isinstance(error, _TRANSIENT):
+        return StoreUnavailable(_one_line(error))
+    if isinstance(error, _NOT_MIGRATED):
+        return ConfigurationError(f"the database schema is not ready, run `ticketflow migrate`: {_one_line(error)}")
+    return Poison(_one_line(error))
+
+
+def _one_line(error: psycopg.Error) -> str:
+    """The server's own words, without the statement and its parameters: they hold customers' text."""
+    lines = str(error).strip().splitlines()
+    return error.diag.message_primary or (lines[0] if lines else type(error).__name__)

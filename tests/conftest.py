@@ -1,0 +1,95 @@
+"""What the tests share: real servers, a database and a virtual host for each test, and a ban on what must not happen.
+
+| thing              | real or not                                                        |
+|--------------------|--------------------------------------------------------------------|
+| PostgreSQL         | real: the server at hand, and the embedded one                     |
+| RabbitMQ           | real, a virtual host a test                                        |
+| API, workers       | real processes in acceptance, real objects elsewhere               |
+| model provider     | ``support.openai_server`` over real HTTP, or the offline rules     |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support import services
+from ticketflow.db.migrate import migrate
+from ticketflow.db.postgres import PostgresGateway
+
+# Settings of whoever runs the tests must not reach the code under test; the servers to use were read before.
+_FOREIGN = ("TICKETFLOW_", "OPENAI_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_foreign_settings() -> None:
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with services.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> Iterator[str]:
+    with services.embedded_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated database that each test's own is cloned from."""
+    with services.database(postgres_server) as url:
+        asyncio.run(migrate(url))
+        yield url.rsplit("/", 1)[1].split("?")[0]
+
+
+@pytest.fixture
+def database_url(postgres_server: str, template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    with services.database(postgres_server, template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """A database of the test's own with nothing in it."""
+    with services.database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+async def gateway(database_url: str) -> AsyncIterator[PostgresGateway]:
+    opened = PostgresGateway(database_url, 8)
+    await opened.open()
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> str:
+    try:
+        return services.rabbitmq()
+    except services.ServiceMissing as missing:
+        pytest.exit(str(missing), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def _virtual_host(rabbitmq_server: str) -> Iterator[str]:
+    """One for the session: making one takes seconds, emptying it does not."""
+    with services.virtual_host(rabbitmq_server) as url:
+        yield url
+
+
+@pytest.fixture
+def rabbitmq_url(_virtual_host: str) -> Iterator[str]:
+    """A virtual host of the session's own, empty for each test."""
+    yield _virtual_host
+    asyncio.run(services.empty(_virtual_host))

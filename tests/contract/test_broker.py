@@ -1,0 +1,239 @@
+"""One suite for every broker: what the worker relies on holds for RabbitMQ and for the embedded queue alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from ticketflow.broker.embedded import EmbeddedBroker
+from ticketflow.broker.messages import Message, parse
+from ticketflow.broker.port import Broker, Consumer, Delivery
+from ticketflow.broker.rabbitmq import RabbitBroker
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.domain.errors import BrokerUnavailable
+from ticketflow.domain.routing import Lane
+
+WAIT = 10
+
+
+@dataclass
+class Adapter:
+    """A broker, a way to publish raw bytes to the normal lane, and where its dead letters end."""
+
+    broker: Broker
+    put_raw: Callable[[bytes], Awaitable[None]]
+    dead: Callable[[], Awaitable[list[tuple[str, str]]]]
+
+
+@pytest.fixture(params=["rabbitmq", "embedded"])
+async def adapter(request: pytest.FixtureRequest, gateway: PostgresGateway) -> AsyncIterator[Adapter]:
+    reads = Reads(gateway)
+
+    async def dead() -> list[tuple[str, str]]:
+        return [(letter.detail, letter.payload["body"]) for letter in await reads.dead_letters(limit=50)]
+
+    opened: AbstractAsyncContextManager[Adapter]
+    if request.param == "rabbitmq":
+        opened = _rabbit(request.getfixturevalue("rabbitmq_url"), reads, dead)
+    else:
+        opened = _embedded(gateway, dead)
+    async with opened as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def _rabbit(
+    url: str, reads: Reads, dead: Callable[[], Awaitable[list[tuple[str, str]]]]
+) -> AsyncIterator[Adapter]:
+    import aio_pika
+
+    broker = RabbitBroker(
+        url, lambda message: reads.record_dead_message(message.id, None, "message", message.reason, message.payload)
+    )
+
+    async def put_raw(body: bytes) -> None:
+        connection = await aio_pika.connect(url)
+        async with connection:
+            channel = await connection.channel()
+            await channel.default_exchange.publish(aio_pika.Message(body), "tickets.normal")
+
+    try:
+        await broker.ping()  # The queues are there from now on, whoever publishes first.
+        yield Adapter(broker, put_raw, dead)
+    finally:
+        await broker.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _embedded(
+    gateway: PostgresGateway, dead: Callable[[], Awaitable[list[tuple[str, str]]]]
+) -> AsyncIterator[Adapter]:
+    async def put_raw(body: bytes) -> None:
+        await gateway.call("ticketflow_queue_put", {"messages": [{"lane": "normal", "body": body.decode()}]})
+
+    yield Adapter(EmbeddedBroker(gateway, timedelta(seconds=2)), put_raw, dead)
+
+
+def message(lane: Lane = Lane.NORMAL, **headers: str) -> Message:
+    return Message(lane, uuid4(), "test", datetime.now(UTC), headers)
+
+
+async def arrival(consumer: Consumer) -> Delivery:
+    return await asyncio.wait_for(consumer.next(), WAIT)
+
+
+def named(delivery: Delivery) -> UUID:
+    return parse(delivery.body).ticket_id
+
+
+async def test_what_is_published_arrives_with_its_headers(adapter: Adapter) -> None:
+    sent = message(**{"x-request-id": "req-1", "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
+    await adapter.broker.publish([sent])
+    async with adapter.broker.consume(5) as consumer:
+        delivery = await arrival(consumer)
+        assert named(delivery) == sent.ticket_id
+        assert delivery.headers["x-request-id"] == "req-1"
+        assert delivery.headers["traceparent"].startswith("00-aaa")
+        assert delivery.lane is Lane.NORMAL
+        assert not delivery.redelivered
+        await delivery.ack()
+
+
+async def test_a_consumer_that_was_there_first_is_woken(adapter: Adapter) -> None:
+    async with adapter.broker.consume(5) as consumer:
+        waiting = asyncio.create_task(arrival(consumer))
+        sent = message()
+        await adapter.broker.publish([sent])
+        assert named(await waiting) == sent.ticket_id
+
+
+async def test_what_was_acked_does_not_come_again(adapter: Adapter) -> None:
+    sent = [message() for _ in range(5)]
+    await adapter.broker.publish(sent)
+    async with adapter.broker.consume(10) as consumer:
+        for _ in sent:
+            await (await arrival(consumer)).ack()
+    async with adapter.broker.consume(10) as consumer:
+        last = message()
+        await adapter.broker.publish([last])
+        assert named(await arrival(consumer)) == last.ticket_id
+
+
+async def test_what_was_not_settled_comes_again_and_says_so(adapter: Adapter) -> None:
+    sent = message()
+    await adapter.broker.publish([sent])
+    async with adapter.broker.consume(5) as consumer:
+        await arrival(consumer)
+    async with adapter.broker.consume(5) as consumer:
+        again = await arrival(consumer)
+        assert named(again) == sent.ticket_id
+        assert again.redelivered
+        await again.ack()
+
+
+async def test_a_requeued_message_comes_again(adapter: Adapter) -> None:
+    sent = message()
+    await adapter.broker.publish([sent])
+    async with adapter.broker.consume(5) as consumer:
+        await (await arrival(consumer)).requeue()
+        again = await arrival(consumer)
+        assert named(again) == sent.ticket_id
+        assert again.redelivered
+        await again.ack()
+
+
+async def test_a_rejected_message_ends_in_the_dead_letters_with_its_reason(adapter: Adapter) -> None:
+    async with adapter.broker.consume(5) as consumer:
+        await adapter.put_raw(b"this is no JSON")
+        await (await arrival(consumer)).reject("the message is not JSON")
+        for _ in range(WAIT * 20):
+            if found := await adapter.dead():
+                break
+            await asyncio.sleep(0.05)
+        assert found == [("the message is not JSON", "this is no JSON")]
+
+
+async def test_no_more_than_the_agreed_number_is_unsettled_in_a_lane(adapter: Adapter) -> None:
+    await adapter.broker.publish([message() for _ in range(6)])
+    async with adapter.broker.consume(3) as consumer:
+        held = [await arrival(consumer) for _ in range(3)]
+        fourth = asyncio.create_task(consumer.next())
+        other = message(Lane.LOW)
+        # A message of another lane passes the full one; had there been room, the fourth would have come first.
+        await adapter.broker.publish([other])
+        passed = await asyncio.wait_for(fourth, WAIT)
+        assert passed.lane is Lane.LOW
+        await held[0].ack()
+        assert (await arrival(consumer)).lane is Lane.NORMAL
+
+
+async def test_every_message_reaches_exactly_one_of_two_consumers(adapter: Adapter) -> None:
+    sent = [message(lane) for lane in Lane for _ in range(20)]
+    seen: Counter[UUID] = Counter()
+    done = asyncio.Event()
+
+    async def work(consumer: Consumer) -> None:
+        while True:
+            delivery = await consumer.next()
+            seen[named(delivery)] += 1
+            await delivery.ack()
+            if len(seen) == len(sent):
+                done.set()
+
+    async with adapter.broker.consume(4) as one, adapter.broker.consume(4) as two:
+        workers = [asyncio.create_task(work(consumer)) for consumer in (one, two)]
+        await adapter.broker.publish(sent)
+        await asyncio.wait_for(done.wait(), WAIT)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    assert seen == Counter(item.ticket_id for item in sent)
+
+
+async def test_depths_count_what_waits_in_each_lane(adapter: Adapter) -> None:
+    await adapter.broker.publish([message(Lane.HIGH), message(Lane.LOW), message(Lane.LOW)])
+
+    async def deep() -> bool:
+        return dict(await adapter.broker.depths()) == {Lane.HIGH: 1, Lane.NORMAL: 0, Lane.LOW: 2}
+
+    for _ in range(WAIT * 20):
+        if await deep():
+            break
+        await asyncio.sleep(0.05)
+    assert await deep()
+
+
+async def test_ping_succeeds_while_the_broker_is_there(adapter: Adapter) -> None:
+    await adapter.broker.ping()
+
+
+async def test_a_broker_that_is_away_is_an_error_of_ours() -> None:
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing arrives")
+
+    broker = RabbitBroker("amqp://guest:hunter2@127.0.0.1:1/", ignore)
+    for attempt in (broker.publish([message()]), broker.depths(), broker.ping()):
+        with pytest.raises(BrokerUnavailable) as caught:
+            await attempt
+        assert "hunter2" not in str(caught.value)
+
+
+async def test_messages_of_a_consumer_that_went_silent_come_to_another(gateway: PostgresGateway) -> None:
+    broker = EmbeddedBroker(gateway, timedelta(seconds=0.6))
+    sent = message()
+    await broker.publish([sent])
+    # Taken by a process that died: nobody beats for it and nobody settles.
+    await gateway.call("ticketflow_queue_take", {"consumer": str(uuid4()), "done": [], "lanes": {"normal": 1}})
+    async with broker.consume(5) as consumer:
+        again = await arrival(consumer)
+        assert named(again) == sent.ticket_id
+        assert again.redelivered
