@@ -1,0 +1,210 @@
+"""The embedded queue: messages in PostgreSQL, for the size where one database is enough.
+
+Keeps the promises of the RabbitMQ adapter: at least once, three lanes, redelivery when a consumer is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from ticketflow.broker.fairness import LaneBuffer
+from ticketflow.broker.messages import Message, readable
+from ticketflow.broker.port import Consumer, Delivery
+from ticketflow.db.codec import milliseconds
+from ticketflow.db.gateway import Gateway
+from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
+from ticketflow.domain.routing import Lane
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.25
+"""How soon a message of another process is noticed; those of this process are noticed at once."""
+
+
+class EmbeddedBroker:
+    """``consumer_ttl``: a consumer that gave no sign of life for this long is gone, and its messages come again."""
+
+    def __init__(self, gateway: Gateway, consumer_ttl: timedelta) -> None:
+        self._gateway = gateway
+        self._consumer_ttl = consumer_ttl
+        self._news = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        try:
+            await self._gateway.call(
+                "ticketflow_queue_put",
+                {
+                    "messages": [
+                        {"lane": message.lane, "body": message.body().decode(), "headers": dict(message.headers)}
+                        for message in messages
+                    ]
+                },
+            )
+        except StoreUnavailable as error:
+            raise BrokerUnavailable(str(error)) from error
+        self._news.set()
+
+    @contextlib.asynccontextmanager
+    async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
+        consumer = EmbeddedConsumer(self._gateway, concurrency, self._consumer_ttl, self._news)
+        running = asyncio.create_task(consumer.run())
+        try:
+            yield consumer
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            with contextlib.suppress(StoreUnavailable):
+                await consumer.leave()
+
+    async def depths(self) -> Mapping[Lane, int]:
+        try:
+            counts = await self._gateway.call("ticketflow_queue_depth", {})
+        except StoreUnavailable as error:
+            raise BrokerUnavailable(str(error)) from error
+        return {lane: counts.get(lane, 0) for lane in Lane}
+
+    async def ping(self) -> None:
+        try:
+            await self._gateway.ping()
+        except StoreUnavailable as error:
+            raise BrokerUnavailable(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Nothing of its own to close: the gateway belongs to whoever made it."""
+
+
+class EmbeddedDelivery:
+    def __init__(self, consumer: EmbeddedConsumer, row: Mapping[str, Any]) -> None:
+        self._consumer = consumer
+        self.id: int = row["id"]
+        self.lane = Lane(row["lane"])
+        self.body: bytes = row["body"].encode()
+        self.headers: dict[str, str] = row["headers"]
+        self.redelivered: bool = row["deliveries"] > 1
+
+    async def ack(self) -> None:
+        self._consumer.settle(self)
+
+    async def requeue(self) -> None:
+        await self._consumer.give_back(self)
+
+    async def reject(self, reason: str) -> None:
+        await self._consumer.bury(self, reason)
+
+
+class EmbeddedConsumer:
+    """Takes messages while it has room, and tells the database that it is alive.
+
+    Acks travel with the next take: one call both forgets what is done and fetches what is next.
+    """
+
+    def __init__(self, gateway: Gateway, concurrency: int, ttl: timedelta, news: asyncio.Event) -> None:
+        self._gateway = gateway
+        self._concurrency = concurrency
+        self._ttl = ttl
+        self._news = news
+        self._id = str(uuid4())
+        self._buffer: LaneBuffer[EmbeddedDelivery] = LaneBuffer()
+        self._arrived = asyncio.Event()
+        self._in_hand: dict[int, Lane] = {}
+        self._done: set[int] = set()
+
+    async def next(self) -> Delivery:
+        while (delivery := self._buffer.pop()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return delivery
+
+    def settle(self, delivery: EmbeddedDelivery) -> None:
+        self._in_hand.pop(delivery.id, None)
+        self._done.add(delivery.id)
+        self._news.set()
+
+    async def give_back(self, delivery: EmbeddedDelivery) -> None:
+        self._in_hand.pop(delivery.id, None)
+        await self._gateway.call("ticketflow_queue_return", {"consumer": self._id, "ids": [delivery.id]})
+
+    async def bury(self, delivery: EmbeddedDelivery, reason: str) -> None:
+        await self._gateway.call(
+            "ticketflow_queue_reject",
+            {
+                "consumer": self._id,
+                "id": delivery.id,
+                "dead_letter_id": str(uuid4()),
+                "reason": "message",
+                "detail": reason,
+                "payload": {"body": readable(delivery.body), "queue": f"tickets.{delivery.lane}"},
+            },
+        )
+        self._in_hand.pop(delivery.id, None)
+
+    async def leave(self) -> None:
+        """Forget what is done, give back the rest."""
+        if self._done:
+            await self._gateway.call(
+                "ticketflow_queue_take", {"consumer": self._id, "done": list(self._done), "lanes": {}}
+            )
+        await self._gateway.call("ticketflow_queue_leave", {"consumer": self._id})
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        beat_every = self._ttl.total_seconds() / 3
+        next_beat = loop.time()
+        while True:
+            try:
+                if loop.time() >= next_beat:
+                    await self._beat()
+                    next_beat = loop.time() + beat_every
+                took = await self._take()
+            except StoreUnavailable as error:
+                log.warning("broker.unavailable", error=str(error))
+                # A lost answer may have left messages in our name that we never saw: the next beat gives them back.
+                next_beat = loop.time()
+                await asyncio.sleep(1)
+                continue
+            except Exception:
+                # The outermost loop of the consumer: were it to end, the worker would wait for ever and say nothing.
+                log.exception("broker.consumer_failed")
+                await asyncio.sleep(1)
+                continue
+            if not took:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._news.wait()
+            self._news.clear()
+
+    async def _beat(self) -> None:
+        await self._gateway.call(
+            "ticketflow_queue_beat",
+            {
+                "consumer": self._id,
+                "ttl_ms": milliseconds(self._ttl),
+                "keep": [*self._in_hand, *self._done],
+            },
+        )
+
+    async def _take(self) -> int:
+        room = {
+            lane.value: free
+            for lane in Lane
+            if (free := self._concurrency - sum(1 for taken in self._in_hand.values() if taken is lane)) > 0
+        }
+        done = list(self._done)
+        if not room and not done:
+            return 0
+        rows = await self._gateway.call("ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room})
+        self._done.difference_update(done)
+        for row in rows:
+            delivery = EmbeddedDelivery(self, row)
+            self._in_hand[delivery.id] = delivery.lane
+            self._buffer.push(delivery.lane, delivery)
+        if rows:
+            self._arrived.set()
+        return len(rows)

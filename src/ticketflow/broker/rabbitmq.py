@@ -1,0 +1,331 @@
+"""RabbitMQ: quorum queues for three lanes, publisher confirms, and a dead-letter queue that is read into the database.
+
+Works on RabbitMQ 3.10 to 4.x. Connections are made anew after a loss; deliveries of a lost connection cannot be
+settled any more and come again, which the lease makes harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
+
+import aio_pika
+import aiormq
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+
+from ticketflow.broker.fairness import LaneBuffer
+from ticketflow.broker.messages import Message, readable
+from ticketflow.broker.port import Consumer, Delivery
+from ticketflow.domain.errors import BrokerUnavailable, TicketflowError
+from ticketflow.domain.routing import Lane
+
+log = structlog.get_logger()
+
+EXCHANGE = "ticketflow"
+DEAD_EXCHANGE = "ticketflow.dead"
+DEAD_QUEUE = "tickets.dead"
+REASON_HEADER = "x-ticketflow-reason"
+DELIVERY_LIMIT = 20
+"""A message that comes back this often is dead-lettered by the broker; its ticket is then woken by the sweeper."""
+
+TIMEOUT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 15
+
+_BROKEN = (aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError)
+
+
+def queue_name(lane: Lane) -> str:
+    return f"tickets.{lane}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMessage:
+    """A message that ended in the dead-letter queue. ``id`` is the same each time the same message is read."""
+
+    id: UUID
+    reason: str
+    payload: Mapping[str, Any]
+
+
+DeadSink = Callable[[DeadMessage], Awaitable[None]]
+
+
+class RabbitBroker:
+    def __init__(self, url: str, on_dead: DeadSink) -> None:
+        self._url = url
+        self._on_dead = on_dead
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+        self._opening = asyncio.Lock()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        exchange = await self._publishing()
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                # Sent back to back, confirmed together: the broker answers many messages with one confirm.
+                await asyncio.gather(*(self._publish_one(exchange, message) for message in messages))
+        except _BROKEN as error:
+            await self._forget_connection()
+            raise BrokerUnavailable(f"RabbitMQ did not take the messages: {_reason(error)}") from error
+
+    @staticmethod
+    async def _publish_one(exchange: AbstractExchange, message: Message) -> None:
+        await exchange.publish(
+            aio_pika.Message(
+                message.body(),
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                headers=dict(message.headers),
+                message_id=str(uuid4()),
+            ),
+            routing_key=queue_name(message.lane),
+            mandatory=True,
+        )
+
+    @contextlib.asynccontextmanager
+    async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
+        consumer = RabbitConsumer(self._url, concurrency, self._on_dead)
+        running = asyncio.create_task(consumer.run())
+        try:
+            yield consumer
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def depths(self) -> Mapping[Lane, int]:
+        await self._publishing()
+        assert self._connection is not None
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), await self._connection.channel() as channel:
+                counts = {}
+                for lane in Lane:
+                    queue = await channel.declare_queue(queue_name(lane), passive=True)
+                    counts[lane] = queue.declaration_result.message_count or 0
+                return counts
+        except _BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ did not answer: {_reason(error)}") from error
+
+    async def ping(self) -> None:
+        await self._publishing()
+
+    async def aclose(self) -> None:
+        await self._forget_connection()
+
+    async def _publishing(self) -> AbstractExchange:
+        async with self._opening:
+            usable = (
+                self._connection is not None
+                and not self._connection.is_closed
+                and self._channel is not None
+                and not self._channel.is_closed
+            )
+            if not usable or self._exchange is None:
+                await self._forget_connection()
+                self._connection = await _connect(self._url)
+                try:
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                        self._exchange = await declare_topology(self._channel)
+                except _BROKEN as error:
+                    await self._forget_connection()
+                    raise BrokerUnavailable(f"RabbitMQ refused the topology: {_reason(error)}") from error
+            return self._exchange
+
+    async def _forget_connection(self) -> None:
+        connection, self._connection, self._channel, self._exchange = self._connection, None, None, None
+        if connection is not None:
+            await _close(connection)
+
+
+class RabbitDelivery:
+    def __init__(self, message: AbstractIncomingMessage, lane: Lane) -> None:
+        self._message = message
+        self.lane = lane
+        self.body = message.body
+        self.headers = {
+            key: value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            for key, value in (message.headers or {}).items()
+        }
+        self.redelivered = bool(message.redelivered or (message.headers or {}).get("x-delivery-count"))
+
+    async def ack(self) -> None:
+        await self._settle(self._message.ack())
+
+    async def requeue(self) -> None:
+        await self._settle(self._message.nack(requeue=True))
+
+    async def reject(self, reason: str) -> None:
+        """Publish to the dead letters with the reason, then ack; without a connection the broker delivers it again."""
+        channel = self._message.channel
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await channel.basic_publish(
+                    self.body,
+                    exchange=DEAD_EXCHANGE,
+                    routing_key=DEAD_QUEUE,
+                    properties=aiormq.spec.Basic.Properties(
+                        delivery_mode=2,
+                        message_id=str(uuid4()),
+                        headers={**self.headers, REASON_HEADER: reason[:1000]},
+                    ),
+                    mandatory=True,
+                )
+        except _BROKEN as error:
+            log.warning("broker.reject_failed", error=_reason(error))
+            return
+        await self.ack()
+
+    @staticmethod
+    async def _settle(settling: Awaitable[None]) -> None:
+        try:
+            await settling
+        except _BROKEN as error:
+            # The connection is gone and the broker has given the message to someone else already.
+            log.info("broker.settle_too_late", error=_reason(error))
+
+
+class RabbitConsumer:
+    """Keeps a consuming connection open until it is cancelled."""
+
+    def __init__(self, url: str, concurrency: int, on_dead: DeadSink) -> None:
+        self._url = url
+        self._concurrency = concurrency
+        self._on_dead = on_dead
+        self._buffer: LaneBuffer[RabbitDelivery] = LaneBuffer()
+        self._arrived = asyncio.Event()
+
+    async def next(self) -> Delivery:
+        while (delivery := self._buffer.pop()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return delivery
+
+    async def run(self) -> None:
+        pause = 0.2
+        while True:
+            try:
+                connection = await _connect(self._url)
+            except BrokerUnavailable as error:
+                log.warning("broker.unavailable", error=str(error), retry_in_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            pause = 0.2
+            try:
+                await self._until_closed(connection)
+            except _BROKEN as error:
+                log.warning("broker.connection_lost", error=_reason(error))
+                await asyncio.sleep(pause)
+            except Exception:
+                # The outermost loop of the consumer: were it to end, the worker would wait for ever and say nothing.
+                log.exception("broker.consumer_failed")
+                await asyncio.sleep(1)
+            finally:
+                # What is still in the buffer was never started: the broker gives it to someone else.
+                self._buffer.drain()
+                await _close(connection)
+
+    async def _until_closed(self, connection: AbstractConnection) -> None:
+        closed: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+        def on_close(_: Any, error: BaseException | None) -> None:
+            if not closed.done():
+                closed.set_result(error)
+
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            await declare_topology(channel)
+            await channel.set_qos(prefetch_count=self._concurrency)
+            channel.close_callbacks.add(on_close)
+            connection.close_callbacks.add(on_close)
+            for lane in Lane:
+                queue = await channel.get_queue(queue_name(lane), ensure=False)
+                await queue.consume(self._receiver(lane))
+            dead = await channel.get_queue(DEAD_QUEUE, ensure=False)
+            await dead.consume(self._receive_dead)
+        log.info("broker.consuming", concurrency=self._concurrency)
+        if error := await closed:
+            raise error
+
+    def _receiver(self, lane: Lane) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        async def receive(message: AbstractIncomingMessage) -> None:
+            self._buffer.push(lane, RabbitDelivery(message, lane))
+            self._arrived.set()
+
+        return receive
+
+    async def _receive_dead(self, message: AbstractIncomingMessage) -> None:
+        dead = dead_message(message.body, message.headers or {}, message.message_id, message.routing_key)
+        try:
+            await self._on_dead(dead)
+            await message.ack()
+        except TicketflowError as error:
+            log.warning("dead_letter.not_recorded", error=str(error))
+            await asyncio.sleep(1)
+            await message.nack(requeue=True)
+
+
+def dead_message(body: bytes, headers: Mapping[str, Any], message_id: str | None, queue: str | None) -> DeadMessage:
+    """What the dead-letter queue holds, for the record. The same message read twice has the same id."""
+    deaths = headers.get("x-death")
+    death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
+    reason = headers.get(REASON_HEADER)
+    if isinstance(reason, bytes):
+        reason = reason.decode("utf-8", "replace")
+    identity = f"{message_id}|{death.get('time')}|{readable(body)}"
+    return DeadMessage(
+        id=uuid5(NAMESPACE_OID, identity),
+        reason=str(reason or f"dead-lettered by the broker: {death.get('reason', 'unknown')}"),
+        payload={"body": readable(body), "queue": str(death.get("queue") or queue)},
+    )
+
+
+async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
+    """Exchanges and queues, as they must be on every server; declaring what exists already changes nothing."""
+    exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.DIRECT, durable=True)
+    dead_exchange = await channel.declare_exchange(DEAD_EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True)
+    dead_queue = await channel.declare_queue(DEAD_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    await dead_queue.bind(dead_exchange)
+    for lane in Lane:
+        queue = await channel.declare_queue(
+            queue_name(lane),
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-dead-letter-exchange": DEAD_EXCHANGE,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            },
+        )
+        await queue.bind(exchange, routing_key=queue_name(lane))
+    return exchange
+
+
+async def _connect(url: str) -> AbstractConnection:
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await aio_pika.connect(
+                url, heartbeat=HEARTBEAT_SECONDS, client_properties={"connection_name": "ticketflow"}
+            )
+    except _BROKEN as error:
+        raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_reason(error)}") from error
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with contextlib.suppress(*_BROKEN):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await connection.close()
+
+
+def _reason(error: BaseException) -> str:
+    """The error's kind and first line; never the URL, which holds the password."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return type(error).__name__

@@ -1,0 +1,68 @@
+"""The relay: what was committed to the outbox is published, however long the broker was away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import structlog
+
+from ticketflow.broker.messages import Message
+from ticketflow.broker.port import Broker
+from ticketflow.db.outbox import Outbox, OutboxRow
+from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
+
+log = structlog.get_logger()
+
+BATCH = 200
+HOLD = timedelta(seconds=30)
+"""How long a taken row is left alone; a relay that died with it in hand delays it by this much at most."""
+
+POLL_SECONDS = 1.0
+"""How soon rows of other processes are noticed; those of this process wake the relay at once."""
+
+
+class Relay:
+    """Runs in every API and worker process; any number may run at once."""
+
+    def __init__(self, outbox: Outbox, broker: Broker) -> None:
+        self._outbox = outbox
+        self._broker = broker
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something in the outbox now."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. A broker or database that is away delays messages and loses none."""
+        sent: list[int] = []
+        pause = 0.1
+        while True:
+            self._news.clear()
+            try:
+                rows = await self._outbox.take(BATCH, HOLD, sent)
+                sent = []
+                if rows:
+                    await self._publish(rows)
+                    sent = [row.id for row in rows]
+                    pause = 0.1
+                    continue
+            except (BrokerUnavailable, StoreUnavailable) as error:
+                log.warning("relay.waiting", error=str(error), retry_in_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
+
+    async def _publish(self, rows: list[OutboxRow]) -> None:
+        messages = [Message(row.lane, row.ticket_id, row.reason, row.created_at, row.headers) for row in rows]
+        try:
+            await self._broker.publish(messages)
+        except BrokerUnavailable:
+            with contextlib.suppress(StoreUnavailable):
+                await self._outbox.give_back([row.id for row in rows])
+            raise
