@@ -1,0 +1,74 @@
+"""The library: articles stored, and the passages that may answer a question found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from ticketflow.db.gateway import Gateway
+from ticketflow.knowledge.articles import Article, Passage
+
+SNIPPET_LENGTH = 280
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An article that may help. ``passages`` are its best ones, best first; ``score`` only orders hits of one search."""
+
+    id: str
+    title: str
+    score: float
+    passages: tuple[Passage, ...]
+
+    @property
+    def snippet(self) -> str:
+        text = " ".join(self.passages[0].body.split()) if self.passages else ""
+        return text if len(text) <= SNIPPET_LENGTH else text[: SNIPPET_LENGTH - 1].rsplit(" ", 1)[0] + "…"
+
+
+class Library:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def add(self, articles: Iterable[Article]) -> int:
+        """Store articles, replacing those with the same id. Returns how many."""
+        stored = 0
+        remaining = iter(articles)
+        while batch := list(islice(remaining, 100)):
+            stored += await self._gateway.call(
+                "ticketflow_articles_put",
+                {
+                    "articles": [
+                        {
+                            "id": article.id,
+                            "title": article.title,
+                            "category": article.category,
+                            "tags": list(article.tags),
+                            "body": article.body,
+                            "passages": [{"heading": p.heading, "body": p.body} for p in article.passages],
+                        }
+                        for article in batch
+                    ]
+                },
+            )
+        return stored
+
+    async def search(self, query: str, limit: int = 5, passages: int = 3) -> list[Hit]:
+        """The best articles for a text of any length and language; none where no word matches."""
+        rows = await self._gateway.call(
+            "ticketflow_search", {"q": query.replace("\x00", ""), "limit": limit, "passages": passages}
+        )
+        return [
+            Hit(
+                row["id"],
+                row["title"],
+                row["score"],
+                tuple(Passage(part["heading"], part["text"]) for part in row["passages"]),
+            )
+            for row in rows
+        ]
+
+    async def count(self) -> int:
+        """Whether there is anything to search in; counts at most one page of 1,000."""
+        return len(await self._gateway.call("ticketflow_articles", {"limit": 1000}))
