@@ -1,0 +1,128 @@
+"""Look: where a ticket stands, how it got there, and how it was at any time before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ticketflow.db.reads import Reads
+from ticketflow.domain.errors import FieldProblem, Invalid, NotFound
+from ticketflow.domain.events import Event, EventType, fold
+from ticketflow.domain.tickets import TERMINAL, Status, Ticket
+from ticketflow.workflow.state import StepName
+
+
+class Inspect:
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def ticket(self, ticket_id: UUID) -> Ticket:
+        """Raises ``NotFound``."""
+        ticket = await self._reads.ticket(ticket_id)
+        if ticket is None:
+            raise NotFound("no ticket has this id")
+        return ticket
+
+    async def events(self, ticket_id: UUID, after: int = 0) -> list[Event]:
+        """The trail from seq ``after`` + 1 on. Raises ``NotFound``."""
+        events = await self._reads.events(ticket_id, after)
+        if events is None:
+            raise NotFound("no ticket has this id")
+        return events
+
+    async def state(self, ticket_id: UUID, version: int | None = None, at: datetime | None = None) -> dict[str, Any]:
+        """The ticket's columns after event ``version``, or at time ``at``, or now: the fold of the trail up to there.
+
+        Raises ``NotFound``, and ``Invalid`` for a version or time that the ticket never had.
+        """
+        events = await self.events(ticket_id)
+        if version is not None and not 1 <= version <= len(events):
+            raise Invalid(f"the ticket has versions 1 to {len(events)}", [FieldProblem("version", "no such version")])
+        until = [
+            event
+            for event in events
+            if (version is None or event.seq <= version) and (at is None or event.created_at <= at)
+        ]
+        if not until:
+            raise Invalid("the ticket did not exist yet", [FieldProblem("at", "before the ticket was created")])
+        return fold(until)
+
+    async def workflow(self, ticket_id: UUID) -> dict[str, Any]:
+        """Each step with its runs, where the ticket stands, and what will move it on."""
+        ticket = await self.ticket(ticket_id)
+        events = await self.events(ticket_id)
+        wakers = await self._reads.wakers(ticket_id)
+        steps = steps_of(events, ticket)
+        return {
+            "ticket_id": str(ticket.id),
+            "status": ticket.status,
+            "attempt": ticket.attempt,
+            "flow_version": ticket.flow_version,
+            "steps": steps,
+            "current_step": next((step["step"] for step in steps if step["status"] in ("running", "next")), None),
+            "waiting_for": ticket.waiting_for,
+            "woken_by": wakers,
+            "totals": _totals(steps),
+        }
+
+
+def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:
+    """The six steps in order, each with status done, running, next, failed, skipped or open, and one entry a run."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in StepName}
+    failed: str | None = None
+    for event in events:
+        if event.event_type == EventType.STEP_COMPLETE and event.step_name in runs:
+            payload = event.payload
+            runs[event.step_name].append(
+                {
+                    "round": payload.get("round"),
+                    "attempt": payload.get("attempt"),
+                    "duration_ms": payload.get("duration_ms"),
+                    "model": payload.get("model"),
+                    "prompt_version": payload.get("prompt_version"),
+                    "usage": payload.get("usage"),
+                    "completed_at": event.created_at.isoformat(),
+                }
+            )
+        elif event.event_type == EventType.ERROR:
+            failed = event.step_name
+    here = None if ticket.status in (Status.COMPLETED, Status.CANCELLED) else _here(runs, events)
+    steps = []
+    for name in StepName:
+        status = "done" if runs[name] else "skipped" if ticket.status in TERMINAL else "open"
+        if name == here:
+            status = _status_here(ticket, failed == name)
+        steps.append({"step": str(name), "status": status, "runs": runs[name]})
+    return steps
+
+
+def _here(runs: dict[str, list[dict[str, Any]]], events: Sequence[Event]) -> StepName | None:
+    """The step that is next after what the trail shows as done."""
+    reviewed = [event for event in events if event.step_name == StepName.REVIEW and event.event_type == "step_complete"]
+    drafted, judged = len(runs[StepName.DRAFT]), len(runs[StepName.REVIEW])
+    if drafted and drafted == judged and reviewed[-1].payload["output"]["verdict"] == "revise":
+        return StepName.DRAFT
+    if drafted > judged:
+        return StepName.REVIEW
+    return next((name for name in StepName if not runs[name]), None)
+
+
+def _status_here(ticket: Ticket, failed: bool) -> str:
+    if ticket.status is Status.PROCESSING:
+        return "running"
+    if failed and ticket.status in (Status.FAILED_PERMANENT, Status.WAITING):
+        return "failed"
+    return "next"
+
+
+def _totals(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    usages = [run["usage"] or {} for step in steps for run in step["runs"]]
+    return {
+        "duration_ms": sum(run["duration_ms"] or 0 for step in steps for run in step["runs"]),
+        "calls": sum(usage.get("calls", 0) for usage in usages),
+        "input_tokens": sum(usage.get("input_tokens", 0) for usage in usages),
+        "output_tokens": sum(usage.get("output_tokens", 0) for usage in usages),
+        "cost_usd": round(sum(usage.get("cost_usd", 0) for usage in usages), 6),
+    }

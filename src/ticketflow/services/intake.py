@@ -1,0 +1,144 @@
+"""Take in: a request becomes a ticket, once, however often it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from ticketflow.db.commits import Commits
+from ticketflow.domain.change import Applied, Change, Create, Outcome, Refused, WakeUp
+from ticketflow.domain.errors import Conflict, FieldProblem, Invalid
+from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.ids import DEDUPE_WINDOW, Identity, fingerprint, identify
+from ticketflow.domain.routing import lane_for
+from ticketflow.domain.tickets import Category, Channel, Priority, Status
+from ticketflow.workflow.state import FLOW_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """What a caller sends, already checked for shape. ``idempotency_key`` names the request, not its content."""
+
+    customer_id: str
+    subject: str
+    body: str
+    customer_email: str | None = None
+    priority: Priority | None = None
+    category: Category | None = None
+    vip: bool = False
+    tags: tuple[str, ...] = ()
+    channel: Channel = Channel.API
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The request that a change came with, carried along so that the trail and the logs can be joined to it."""
+
+    request_id: str
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """For the wake-up message."""
+        headers = {"x-request-id": self.request_id}
+        if self.traceparent:
+            headers["traceparent"] = self.traceparent
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """``created`` is False when the ticket was there already."""
+
+    ticket_id: UUID
+    status: Status
+    created: bool
+
+
+class IntakeObserver(Protocol):
+    def created(self, channel: Channel) -> None: ...
+
+
+class Intake:
+    def __init__(self, commits: Commits, observer: IntakeObserver) -> None:
+        self._commits = commits
+        self._observer = observer
+
+    async def take_in(self, new: NewTicket, caller: Caller) -> Taken:
+        """Store the ticket with its first event and its wake-up, or find the one that is there already.
+
+        Raises ``Invalid`` when an idempotency key comes back with another content, ``StoreUnavailable`` when nothing is stored.
+        """
+        change, print_ = _creation(new, caller, datetime.now(UTC))
+        return self._taken(new, change, print_, await self._commits.apply(change))
+
+    async def take_in_many(self, news: Sequence[NewTicket], caller: Caller) -> list[Taken | Invalid]:
+        """Many in one round trip; a key that is reused wrongly hurts only its own item."""
+        now = datetime.now(UTC)
+        changes = [_creation(new, caller, now) for new in news]
+        outcomes = await self._commits.apply_all([change for change, _ in changes])
+        results: list[Taken | Invalid] = []
+        for new, (change, print_), outcome in zip(news, changes, outcomes, strict=True):
+            try:
+                results.append(self._taken(new, change, print_, outcome))
+            except Invalid as error:
+                results.append(error)
+        return results
+
+    def _taken(self, new: NewTicket, change: Change, print_: str, outcome: Outcome) -> Taken:
+        match outcome:
+            case Applied():
+                self._observer.created(new.channel)
+                return Taken(change.ticket_id, Status.PENDING, created=True)
+            case Refused(existing=existing) if existing is not None:
+                if new.idempotency_key is not None and existing.fingerprint != print_:
+                    raise Invalid(
+                        "this Idempotency-Key was used for another ticket",
+                        [FieldProblem("Idempotency-Key", "was used with another body")],
+                    )
+                return Taken(existing.id, Status(existing.status), created=False)
+            case Refused(reason=reason):
+                raise Conflict(f"the ticket could not be created: {reason}")
+
+
+def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, str]:
+    identity: Identity = identify(new.customer_id, new.subject, new.body, new.idempotency_key, now)
+    content: dict[str, Any] = {
+        "customer_id": new.customer_id,
+        "customer_email": new.customer_email,
+        "subject": new.subject,
+        "body": new.body,
+        "priority": new.priority,
+        "category": new.category,
+        "vip": new.vip,
+        "tags": list(new.tags),
+        "channel": new.channel,
+        "metadata": dict(new.metadata),
+    }
+    print_ = fingerprint(content)
+    created = NewEvent(
+        EventType.CREATED,
+        Actor.CUSTOMER,
+        payload={"channel": new.channel, "idempotency_key": new.idempotency_key},
+        changes={
+            **content,
+            "status": Status.PENDING,
+            "attempt": 1,
+            "flow_version": FLOW_VERSION,
+            "fingerprint": print_,
+        },
+        request_id=caller.request_id,
+    )
+    return (
+        Change(
+            ticket_id=identity.ticket_id,
+            guard=Create(identity.window_key, DEDUPE_WINDOW if identity.window_key else None),
+            events=[created],
+            wake_ups=[WakeUp(lane_for(new.priority), "created", caller.headers())],
+        ),
+        print_,
+    )

@@ -1,0 +1,65 @@
+"""Serving: the address rule, and an orderly start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ticketflow.domain.errors import ConfigurationError
+
+GRACEFUL_SECONDS = 5
+
+
+def check_address(host: str, allow_anonymous: bool) -> None:
+    """Raises ``ConfigurationError`` for an address that others can reach, unless that was allowed in so many words."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and not allow_anonymous:
+        raise ConfigurationError(
+            f"{host} can be reached by others and there is no authentication yet: bind to 127.0.0.1, "
+            "or set TICKETFLOW_ALLOW_ANONYMOUS=true on a closed network"
+        )
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ``ConfigurationError`` in one line when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
+    """Serve ``app`` in the running loop until the block ends; requests under way get a few seconds to finish.
+
+    Signals are left to the caller. Raises ``ConfigurationError`` when the application did not start.
+    """
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS)
+    )
+    task = asyncio.create_task(server._serve([listener]))
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise ConfigurationError("the server did not start")
+            await asyncio.sleep(0.01)
+        yield server
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

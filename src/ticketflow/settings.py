@@ -1,0 +1,181 @@
+"""The only reader of the environment. Everything else is handed plain values."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_PREFIX = "TICKETFLOW_"
+
+
+class SettingsError(Exception):
+    """The configuration cannot work; the message is one line that names the variable."""
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "ticketflow"
+
+
+class Settings(BaseSettings):
+    """Every variable that Ticketflow knows, with its default. Durations are in seconds in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+    )
+
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    supabase_url: str | None = Field(None, validation_alias="SUPABASE_URL")
+    supabase_key: SecretStr | None = Field(None, validation_alias="SUPABASE_KEY")
+    rabbitmq_url: SecretStr | None = Field(None, validation_alias="RABBITMQ_URL")
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    openai_model: str | None = Field(None, validation_alias="OPENAI_MODEL")
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    allow_anonymous: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    db_pool_size: int = Field(8, ge=2, le=200)
+    max_body_bytes: int = Field(1_048_576, ge=1024, le=100_000_000)
+
+    worker_concurrency: int = Field(50, ge=1, le=5000)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(9100, ge=0, le=65535)
+    lease_seconds: float = Field(30, ge=0.5, le=3600)
+    max_attempts: int = Field(5, ge=1, le=100)
+    retry_base_seconds: float = Field(5, ge=0.01, le=3600)
+    retry_ceiling_seconds: float = Field(600, ge=0.01, le=86_400)
+    sweep_after_seconds: float = Field(60, ge=0.1, le=86_400)
+    drain_seconds: float = Field(25, ge=0, le=3600)
+
+    model_timeout_seconds: float = Field(60, gt=0, le=600)
+    model_attempts: int = Field(3, ge=1, le=10)
+    step_timeout_seconds: float = Field(240, gt=0, le=3600)
+    price_input_per_million: float | None = Field(None, ge=0)
+    price_output_per_million: float | None = Field(None, ge=0)
+    routes_file: Path | None = None
+    extract_fields: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+
+    @field_validator("extract_fields", mode="before")
+    @classmethod
+    def _parse_fields(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        fields = {}
+        for part in filter(None, (part.strip() for part in value.split(";"))):
+            name, separator, description = part.partition("=")
+            if not separator or not name.strip().isidentifier() or not description.strip():
+                raise ValueError("write it as name=description; other_name=description")
+            fields[name.strip()] = description.strip()
+        return fields
+
+    @property
+    def lease_ttl(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def model_label(self) -> str | None:
+        """The model to ask, or None for the offline rules."""
+        if self.openai_api_key is None and self.openai_base_url is None:
+            return None
+        return self.openai_model or "gpt-4o-mini"
+
+    def secrets(self) -> list[str]:
+        """Values that must never be shown."""
+        held = (self.database_url, self.supabase_key, self.rabbitmq_url, self.openai_api_key)
+        return [secret.get_secret_value() for secret in held if secret is not None]
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment and ``.env``. Raises ``SettingsError`` with one line for the first thing that is wrong."""
+    _refuse_unknown({**_dotenv_names(), **os.environ})
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_first_problem(error)) from None
+    _refuse_half_set(settings)
+    return settings
+
+
+def variable_names() -> list[str]:
+    """Every environment variable that is read, in the order of ``.env.example``."""
+    return [
+        str(field.validation_alias) if field.validation_alias else _PREFIX + name.upper()
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _refuse_unknown(environment: Mapping[str, Any]) -> None:
+    known = variable_names()
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"{name} is set but is not a setting of Ticketflow{hint}")
+
+
+def _refuse_half_set(settings: Settings) -> None:
+    pairs = (
+        ("SUPABASE_URL", settings.supabase_url, "SUPABASE_KEY", settings.supabase_key),
+        ("SUPABASE_KEY", settings.supabase_key, "SUPABASE_URL", settings.supabase_url),
+        (
+            "TICKETFLOW_PRICE_INPUT_PER_MILLION",
+            settings.price_input_per_million,
+            "TICKETFLOW_PRICE_OUTPUT_PER_MILLION",
+            settings.price_output_per_million,
+        ),
+        (
+            "TICKETFLOW_PRICE_OUTPUT_PER_MILLION",
+            settings.price_output_per_million,
+            "TICKETFLOW_PRICE_INPUT_PER_MILLION",
+            settings.price_input_per_million,
+        ),
+    )
+    for name, value, partner, other in pairs:
+        if value is not None and other is None:
+            raise SettingsError(f"{name} is set but {partner} is not: set both or neither")
+    if settings.supabase_url and settings.database_url is None:
+        raise SettingsError(
+            "DATABASE_URL is needed beside SUPABASE_URL: set it to the connection string of the Supabase project"
+        )
+    if settings.openai_model and settings.model_label is None:
+        raise SettingsError("OPENAI_MODEL is set but neither OPENAI_API_KEY nor OPENAI_BASE_URL is: set one of them")
+    for name, url, schemes in (
+        ("DATABASE_URL", settings.database_url, ("postgres://", "postgresql://")),
+        ("RABBITMQ_URL", settings.rabbitmq_url, ("amqp://", "amqps://")),
+    ):
+        if url is not None and not url.get_secret_value().startswith(schemes):
+            raise SettingsError(f"{name} must begin with {' or '.join(schemes)}")
+    if settings.openai_base_url and not settings.openai_base_url.startswith(("http://", "https://")):
+        raise SettingsError("OPENAI_BASE_URL must begin with http:// or https://")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False)[0]
+    name = str(problem["loc"][0]) if problem["loc"] else "the configuration"
+    if name in Settings.model_fields:
+        name = _PREFIX + name.upper()
+    return f"{name}: {problem['msg']}"
+
+
+def _dotenv_names() -> dict[str, None]:
+    path = Path(".env")
+    if not path.is_file():
+        return {}
+    names: dict[str, None] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        name = line.strip().removeprefix("export ").partition("=")[0].strip()
+        if name and not name.startswith("#"):
+            names[name] = None
+    return names

@@ -1,0 +1,263 @@
+"""The composition root: settings in, a connected application out. The only module that knows all adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ticketflow.broker.port import Broker
+from ticketflow.broker.relay import Relay
+from ticketflow.db.batching import BatchLimits
+from ticketflow.db.commits import Commits
+from ticketflow.db.embedded import EmbeddedPostgres
+from ticketflow.db.gateway import Gateway
+from ticketflow.db.leases import Leases
+from ticketflow.db.migrate import migrate, pending
+from ticketflow.db.outbox import Outbox
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
+from ticketflow.domain.tickets import Channel, Status, WaitingFor
+from ticketflow.knowledge.library import Library
+from ticketflow.llm.observe import Outcome
+from ticketflow.llm.port import Model, Usage
+from ticketflow.services.inspect import Inspect
+from ticketflow.services.intake import Intake
+from ticketflow.services.retry import Retry
+from ticketflow.settings import Settings
+from ticketflow.telemetry.metrics import Metrics
+from ticketflow.workflow.routes import load as load_routes
+from ticketflow.workflow.state import RunContext, State, Tools
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+log = structlog.get_logger()
+
+API_PATIENCE_SECONDS = 3.0
+"""A caller is told soon that the store is away; a worker can wait longer with a step in hand."""
+
+WORKER_PATIENCE_SECONDS = 20.0
+
+
+class Measured:
+    """Every observer port of the rooms below, counted into the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def created(self, channel: Channel) -> None:
+        self._metrics.tickets_created.labels(channel.value).inc()
+
+    def stepped(self, step: str, outcome: str, seconds: float) -> None:
+        self._metrics.workflow_step_duration.labels(step, outcome).observe(seconds)
+
+    def in_flight(self, tickets: int) -> None:
+        self._metrics.tickets_in_flight.set(tickets)
+
+    def processed(self, status: Status, seconds: float) -> None:
+        self._metrics.tickets_processed.labels(status.value).inc()
+        self._metrics.ticket_processing_duration.labels(status.value).observe(seconds)
+
+    def retried(self, reason: str) -> None:
+        self._metrics.ticket_retries.labels(reason).inc()
+
+    def lease_lost(self) -> None:
+        self._metrics.lease_lost.inc()
+
+    def answered(self, model: str, outcome: Outcome, usage: Usage) -> None:
+        self._metrics.llm_requests.labels(model, outcome).inc()
+        self._metrics.llm_tokens.labels(model, "input").inc(usage.input_tokens)
+        self._metrics.llm_tokens.labels(model, "output").inc(usage.output_tokens)
+        self._metrics.llm_cost_usd.labels(model).inc(usage.cost_micro_usd / 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything connected. Made by ``connected`` and valid within it."""
+
+    settings: Settings
+    metrics: Metrics
+    observer: Measured
+    gateway: Gateway
+    commits: Commits
+    reads: Reads
+    outbox: Outbox
+    broker: Broker
+    relay: Relay
+    library: Library
+    intake: Intake
+    retry: Retry
+    inspect: Inspect
+    database_label: str
+    broker_label: str
+
+    async def readiness(self) -> dict[str, str]:
+        """``ok`` or the error's code for database and broker."""
+        checks = {"database": "ok", "broker": "ok"}
+        try:
+            await self.reads.ping()
+        except StoreUnavailable as error:
+            checks["database"] = error.code
+        try:
+            async with asyncio.timeout(3):
+                await self.broker.ping()
+        except (BrokerUnavailable, TimeoutError):
+            checks["broker"] = BrokerUnavailable.code
+        return checks
+
+    async def refresh_gauges(self) -> None:
+        """Bring the gauges that only database and broker know up to date; what is away keeps its last value."""
+        with contextlib.suppress(Exception):
+            self.metrics.set_gauges(await self.reads.gauges(), list(WaitingFor))
+        with contextlib.suppress(Exception):
+            for lane, depth in (await self.broker.depths()).items():
+                self.metrics.queue_depth.labels(lane.value).set(depth)
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    """The connection string to use and a label without secrets; starts the embedded PostgreSQL where none is configured."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value(), "PostgreSQL (DATABASE_URL)"
+        return
+    embedded = EmbeddedPostgres(settings.data_dir)
+    url = await asyncio.to_thread(embedded.start)
+    try:
+        yield url, f"embedded PostgreSQL ({settings.data_dir})"
+    finally:
+        await asyncio.to_thread(embedded.stop)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    settings: Settings, *, auto_migrate: bool, patience: float = API_PATIENCE_SECONDS
+) -> AsyncIterator[Application]:
+    """Connect everything, and disconnect it again on the way out.
+
+    Raises ``StoreUnavailable`` when the database does not answer, and ``ConfigurationError`` when the schema is behind and
+    ``auto_migrate`` is off. A broker that is away does not stop the start: the outbox waits for it.
+    """
+    metrics = Metrics()
+    observer = Measured(metrics)
+    async with contextlib.AsyncExitStack() as stack:
+        url, database_label = await stack.enter_async_context(database(settings))
+        if auto_migrate:
+            for migration in await migrate(url):
+                log.info("migration.applied", name=migration.name)
+        elif behind := await pending(url):
+            raise ConfigurationError(f"the database is behind by {len(behind)} migrations: run `ticketflow migrate`")
+        gateway = PostgresGateway(url, settings.db_pool_size)
+        await gateway.open()
+        stack.push_async_callback(gateway.aclose)
+        reads, outbox = Reads(gateway), Outbox(gateway)
+        broker, broker_label = _broker(settings, gateway, reads)
+        stack.push_async_callback(broker.aclose)
+        relay = Relay(outbox, broker)
+        commits = Commits(
+            gateway,
+            BatchLimits(patience=patience),
+            metrics.db_commit_batch_size.observe,
+            relay.wake,
+        )
+        stack.push_async_callback(commits.aclose)
+        yield Application(
+            settings=settings,
+            metrics=metrics,
+            observer=observer,
+            gateway=gateway,
+            commits=commits,
+            reads=reads,
+            outbox=outbox,
+            broker=broker,
+            relay=relay,
+            library=Library(gateway),
+            intake=Intake(commits, observer),
+            retry=Retry(commits, reads),
+            inspect=Inspect(reads),
+            database_label=database_label,
+            broker_label=broker_label,
+        )
+
+
+def _broker(settings: Settings, gateway: Gateway, reads: Reads) -> tuple[Broker, str]:
+    if settings.rabbitmq_url is None:
+        from ticketflow.broker.embedded import EmbeddedBroker
+
+        return EmbeddedBroker(gateway, settings.lease_ttl), "embedded queue"
+    from ticketflow.broker.messages import parse
+    from ticketflow.broker.rabbitmq import DeadMessage, RabbitBroker
+    from ticketflow.domain.errors import Poison
+
+    async def record(dead: DeadMessage) -> None:
+        try:
+            ticket_id = parse(str(dead.payload["body"]).encode()).ticket_id
+        except Poison:
+            ticket_id = None
+        await reads.record_dead_message(dead.id, ticket_id, "message", dead.reason, dead.payload)
+
+    return RabbitBroker(settings.rabbitmq_url.get_secret_value(), record), "RabbitMQ (RABBITMQ_URL)"
+
+
+def model(settings: Settings, observer: Measured) -> Model:
+    """The configured model, or the offline rules, which say so."""
+    if settings.model_label is None:
+        from ticketflow.llm.offline import OfflineModel
+
+        return OfflineModel()
+    from ticketflow.llm.openai import OpenAIModel
+    from ticketflow.llm.prices import PriceList
+
+    return OpenAIModel(
+        api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+        base_url=settings.openai_base_url,
+        model=settings.model_label,
+        timeout=timedelta(seconds=settings.model_timeout_seconds),
+        attempts=settings.model_attempts,
+        prices=PriceList(_micro_usd(settings.price_input_per_million), _micro_usd(settings.price_output_per_million)),
+        observer=observer,
+    )
+
+
+def _micro_usd(dollars: float | None) -> int | None:
+    return None if dollars is None else round(dollars * 1_000_000)
+
+
+def leases(app: Application) -> Leases:
+    """Leases in this process's name."""
+    return Leases(app.gateway, worker_name(), app.settings.lease_ttl, BatchLimits(patience=WORKER_PATIENCE_SECONDS))
+
+
+def tools(app: Application, asked: Model) -> Tools:
+    """What the steps work with. Raises ``ConfigurationError`` when the routing rules cannot be used."""
+    settings = app.settings
+    return Tools(
+        model=asked,
+        search=app.library,
+        history=app.reads,
+        rules=load_routes(settings.routes_file),
+        observer=app.observer,
+        extra_fields=settings.extract_fields,
+        step_limit=timedelta(seconds=settings.step_timeout_seconds),
+    )
+
+
+def graph(app: Application) -> CompiledStateGraph[State, RunContext, State, State]:
+    """The compiled graph on the application's own checkpointer. Imports LangGraph only now: an API does without it."""
+    from ticketflow.db.checkpoints import CheckpointSaver
+    from ticketflow.workflow.graph import compile_graph
+
+    return compile_graph(CheckpointSaver(app.gateway))
+
+
+def worker_name() -> str:
+    """Names a worker process in leases and events."""
+    return f"{socket.gethostname()}:{os.getpid()}"
