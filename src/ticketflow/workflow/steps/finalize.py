@@ -1,0 +1,36 @@
+"""Finalize: one result, from whatever way the ticket took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ticketflow.domain.tickets import Disposition
+from ticketflow.workflow.holding import holding_reply
+from ticketflow.workflow.state import RunContext, State
+from ticketflow.workflow.steps.frame import Outcome, spent
+
+
+async def finalize(state: State, context: RunContext) -> Outcome:
+    """The approved draft as the answer, or a holding reply where a person takes over."""
+    reviewed, drafted = state.get("review"), state.get("draft")
+    sources: list[dict[str, str]] = []
+    if reviewed is not None and drafted is not None and reviewed["verdict"] == "approve":
+        disposition = Disposition.ANSWERED
+        reply = drafted["text"]
+        titles = {article["id"]: article["title"] for article in state["research"]["articles"]}
+        sources = [{"article_id": cited, "title": titles[cited]} for cited in dict.fromkeys(drafted["citations"])]
+    else:
+        disposition = Disposition.ESCALATED
+        reply = holding_reply(state["classify"]["language"])
+    output: dict[str, Any] = {"reply": reply, "sources": sources, "disposition": disposition}
+    result = {
+        "category": state["classify"]["category"],
+        "entities": state["extract"],
+        "reply": reply,
+        "sources": sources,
+        "review": reviewed,
+        "disposition": disposition,
+        "model": context.tools.model.name,
+        "usage": spent(state).as_json(),
+    }
+    return Outcome(output=output, result=result)

@@ -1,0 +1,32 @@
+"""Review: the model judges what needs judgement, the guardrails what code can judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ticketflow.llm.tasks import Review, TaskName
+from ticketflow.workflow.guardrails import problems_of
+from ticketflow.workflow.state import MAX_REVISIONS, RunContext, State
+from ticketflow.workflow.steps.draft import articles_with_passages
+from ticketflow.workflow.steps.frame import Outcome, ask, ticket_material
+
+
+async def review(state: State, context: RunContext) -> Outcome:
+    """The verdict. A guardrail's objection is never outvoted, and after the last allowed revision a person decides."""
+    drafted = state["draft"]
+    articles = articles_with_passages(state)
+    answer, outcome = await ask(
+        context,
+        TaskName.REVIEW,
+        {"ticket": ticket_material(context), "articles": articles, "draft": drafted},
+        Review,
+    )
+    objections = problems_of(drafted["text"], drafted["citations"], articles, context.ticket)
+    problems = [*answer["problems"], *(problem for problem in objections if problem not in answer["problems"])]
+    verdict = answer["verdict"]
+    if objections and verdict == "approve":
+        verdict = "revise"
+    if verdict == "revise" and state.get("round", 1) > MAX_REVISIONS:
+        verdict = "escalate"
+        problems.append(f"still not right after {MAX_REVISIONS} revisions")
+    return replace(outcome, output={**answer, "verdict": verdict, "problems": problems})
