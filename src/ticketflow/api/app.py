@@ -1,0 +1,77 @@
+"""The HTTP application: translation between HTTP and the services, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from ticketflow import wiring
+from ticketflow.api import problems
+from ticketflow.api.middleware import RequestFrame
+from ticketflow.api.routes import operations, streams, tickets
+from ticketflow.api.streams import EventHub
+from ticketflow.domain.errors import TicketflowError
+from ticketflow.settings import Settings
+from ticketflow.wiring import Application
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, application: Application | None = None) -> FastAPI:
+    """The API. Connects by itself while it is served, or uses an ``application`` that is connected already."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            connected = application
+            if connected is None:
+                connected = await stack.enter_async_context(
+                    wiring.connected(settings, auto_migrate=settings.database_url is None)
+                )
+                background = asyncio.create_task(connected.relay.run())
+                stack.push_async_callback(_cancelled, background)
+                log.info("api.started", database=connected.database_label, broker=connected.broker_label)
+            hub = EventHub(connected.reads)
+            stack.push_async_callback(_cancelled, asyncio.create_task(hub.run()))
+            app.state.application = connected
+            app.state.metrics = connected.metrics
+            app.state.hub = hub
+            yield
+            hub.close()
+
+    app = FastAPI(
+        title="Ticketflow",
+        version="0.1.0",
+        summary="Support tickets in, answers out; none lost, nothing done twice.",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+    )
+    if settings.allow_anonymous:
+        log.warning(
+            "api.anonymous",
+            warning="TICKETFLOW_ALLOW_ANONYMOUS is set: whoever reaches this server can read and change every ticket",
+        )
+    handlers: dict[Any, Any] = {
+        TicketflowError: problems.on_ticketflow_error,
+        RequestValidationError: problems.on_validation_error,
+        HTTPException: problems.on_http_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, allow_anonymous=settings.allow_anonymous)
+    app.include_router(streams.router)
+    app.include_router(tickets.router)
+    app.include_router(operations.router)
+    return app
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,136 @@
+"""What happens to every request before any route sees it. Plain ASGI: nothing here buffers or slows a stream."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ticketflow.api.problems import problem
+from ticketflow.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class _TooLarge(HTTPException):
+    """The body went past the limit while it was read. An HTTPException, because the framework lets those through."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body is larger than {limit} bytes")
+
+
+class RequestFrame:
+    """Request id, trace context, logs, metrics, body limit, and the loopback rule; and no exception gets past it."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, allow_anonymous: bool) -> None:
+        self.app = app
+        self._max_body = max_body_bytes
+        self._allow_anonymous = allow_anonymous
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = _accepted(headers.get(b"x-request-id"), _REQUEST_ID) or uuid4().hex
+        traceparent = _accepted(headers.get(b"traceparent"), _TRACEPARENT)
+        scope["ticketflow.request_id"] = request_id
+        scope["ticketflow.traceparent"] = traceparent
+        context = {"request_id": request_id} | ({"traceparent": traceparent} if traceparent else {})
+        started, status = time.perf_counter(), 500
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                begun, status = True, message["status"]
+                extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                if traceparent:
+                    extra.append((b"traceparent", traceparent.encode()))
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(**context):
+            try:
+                refusal = self._refusal(scope, headers, request_id)
+                if refusal is not None:
+                    await refusal(scope, receive, sending)
+                else:
+                    await self.app(scope, self._limited(receive), sending)
+            except Exception:
+                # The outermost loop of one request. Nothing that a client can send should lead here.
+                log.exception("request.crashed", path=scope["path"])
+                if not begun:
+                    answer = problem(request_id, 500, "internal_error", "something went wrong here; the log says what")
+                    await answer(scope, receive, sending)
+            finally:
+                self._measure(scope, status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Response | None:
+        if not self._allow_anonymous and not _is_loopback(scope.get("server")):
+            return problem(
+                request_id,
+                403,
+                "anonymous_not_allowed",
+                "without authentication this server answers on loopback addresses only",
+            )
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._max_body:
+            return self._too_large(request_id)
+        if scope["method"] in ("POST", "PUT", "PATCH") and (declared != b"0" or b"transfer-encoding" in headers):
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            if kind != b"application/json":
+                return problem(request_id, 415, "unsupported_media_type", "Content-Type must be application/json")
+        return None
+
+    def _too_large(self, request_id: str) -> Response:
+        return problem(request_id, 413, "too_large", f"the body is larger than {self._max_body} bytes")
+
+    def _limited(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_body:
+                raise _TooLarge(self._max_body)
+            return message
+
+        return limited
+
+    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
+        application = scope.get("app")
+        metrics: Metrics | None = getattr(getattr(application, "state", None), "metrics", None)
+        if metrics is None:
+            return
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        metrics.http_request_duration.labels(method, route, str(status)).observe(seconds)
+
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+def _accepted(value: bytes | None, pattern: re.Pattern[str]) -> str | None:
+    text = value.decode("latin-1") if value else ""
+    return text if pattern.fullmatch(text) else None
+
+
+def _is_loopback(server: tuple[str, int | None] | None) -> bool:
+    """Whether the address that the request arrived at is reachable from this machine only. A Unix socket is."""
+    if server is None or server[1] is None:
+        return True
+    try:
+        return ipaddress.ip_address(server[0]).is_loopback
+    except ValueError:
+        return server[0] == "localhost"

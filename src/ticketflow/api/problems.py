@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problem documents. Only here is it decided which HTTP status an error means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ticketflow.domain.errors import (
+    Conflict,
+    FieldProblem,
+    Invalid,
+    InvalidMove,
+    NotFound,
+    Poison,
+    StaleVersion,
+    TicketflowError,
+    Transient,
+)
+
+log = structlog.get_logger()
+
+CONTENT_TYPE = "application/problem+json"
+
+_STATUS: tuple[tuple[type[TicketflowError], int], ...] = (
+    (NotFound, 404),
+    (StaleVersion, 412),
+    (InvalidMove, 409),
+    (Conflict, 409),
+    (Invalid, 422),
+    (Poison, 422),
+    (Transient, 503),
+)
+
+
+def problem(
+    request_id: str,
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    headers: dict[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    """A problem response. ``errors`` name the fields; ``extra`` are further members."""
+    body: dict[str, Any] = {
+        "type": f"https://ticketflow.dev/problems/{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **extra,
+    }
+    if errors:
+        body["errors"] = [{"field": error.field, "message": error.message} for error in errors]
+    return Response(orjson.dumps(body), status, headers, CONTENT_TYPE)
+
+
+def request_id_of(request: Request) -> str:
+    request_id: str = request.scope.get("ticketflow.request_id", "")
+    return request_id
+
+
+async def on_ticketflow_error(request: Request, error: Exception) -> Response:
+    """Any of the project's own errors, by its kind."""
+    assert isinstance(error, TicketflowError)
+    request_id = request_id_of(request)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("request.failed", exc_info=error)
+        return problem(request_id, 500, "internal_error", "something went wrong here; the log says what")
+    if isinstance(error, Poison):
+        # The database refused the data itself; its words may quote it, so they stay in the log.
+        log.warning("request.refused_by_store", reason=str(error))
+        return problem(request_id, 422, "invalid", "the store cannot hold this input")
+    headers, extra = {}, dict[str, Any]()
+    detail = str(error)
+    if isinstance(error, Transient):
+        log.warning("request.unavailable", code=error.code, reason=detail)
+        wait = error.retry_after.total_seconds() if error.retry_after else 1
+        headers["Retry-After"] = str(max(1, math.ceil(wait)))
+        detail = "the service cannot answer just now; nothing was changed, try again"
+    if isinstance(error, InvalidMove):
+        extra["allowed"] = list(error.allowed)
+    problems = error.problems if isinstance(error, Invalid) else ()
+    return problem(request_id, status, error.code, detail, problems, headers, **extra)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """Input of the wrong shape. The input itself is not repeated: it may be large, or not even text."""
+    assert isinstance(error, RequestValidationError)
+    problems = [FieldProblem(_path(found["loc"]), str(found["msg"])) for found in error.errors()[:50]]
+    detail = f"{problems[0].field}: {problems[0].message}" if problems else "the request is not valid"
+    if any(found["type"] == "json_invalid" for found in error.errors()):
+        return problem(request_id_of(request), 400, "invalid_json", "the body is not valid JSON", problems)
+    return problem(request_id_of(request), 422, "invalid", detail, problems)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: unknown paths, wrong methods, bodies that cannot be read."""
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "refused")
+    return problem(
+        request_id_of(request), error.status_code, code, str(error.detail), headers=dict(error.headers or {})
+    )
+
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def _path(location: Sequence[Any]) -> str:
+    """``("body", "items", 3, "subject")`` -> ``items.3.subject``."""
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path", "header") and len(parts) > 1:
+        parts = parts[1:]
+    return ".".join(parts)

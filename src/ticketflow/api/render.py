@@ -1,0 +1,67 @@
+"""Values of the domain as JSON responses."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.responses import Response
+
+from ticketflow.db.reads import After
+from ticketflow.domain.errors import FieldProblem, Invalid
+from ticketflow.domain.tickets import Ticket
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON with times in RFC 3339 UTC."""
+    return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, headers, "application/json")
+
+
+def ticket_json(ticket: Ticket) -> dict[str, Any]:
+    """The public shape of a ticket; the fingerprint is our own business."""
+    fields = asdict(ticket)
+    del fields["fingerprint"]
+    return fields
+
+
+def etag(ticket: Ticket) -> dict[str, str]:
+    return {"ETag": f'"{ticket.version}"'}
+
+
+def expected_version(if_match: str | None) -> int | None:
+    """The version that ``If-Match`` names; None for no header or ``*``. Raises ``Invalid`` for anything else."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid("If-Match is not a ticket's ETag", [FieldProblem("If-Match", "not an ETag of a ticket")])
+    return int(text)
+
+
+def cursor_after(items: Sequence[Any], limit: int) -> str | None:
+    """The cursor for the page behind ``items``, or None when this page was not full."""
+    if len(items) < limit:
+        return None
+    last = items[-1]
+    return base64.urlsafe_b64encode(orjson.dumps([last.created_at, last.id])).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str | None) -> After | None:
+    """Raises ``Invalid`` for anything that ``cursor_after`` did not make."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created_at, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        after = After(datetime.fromisoformat(created_at), UUID(id_))
+        if after.created_at.tzinfo is None:
+            raise ValueError("no time zone")
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise Invalid("the cursor is not one of ours", [FieldProblem("cursor", "not a cursor of this list")]) from None
+    return after

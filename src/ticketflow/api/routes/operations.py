@@ -1,0 +1,82 @@
+"""For whoever runs the system: health, readiness, metrics, statistics, dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from ticketflow.api.deps import App, Calling
+from ticketflow.api.docs import answers
+from ticketflow.api.models import DeadLetterList, DeadLetterOut
+from ticketflow.api.problems import problem
+from ticketflow.api.render import cursor_after, json_response, parse_cursor
+from ticketflow.domain.errors import NotFound
+from ticketflow.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health")
+async def health() -> Response:
+    """The process is alive."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/ready", responses=answers(None, 503))
+async def ready(app: App, calling: Calling) -> Response:
+    """Whether requests can be served; a 503 names the part that is away. A broker that is away delays tickets only."""
+    checks = await app.readiness()
+    if checks["database"] != "ok":
+        return problem(
+            calling.request_id,
+            503,
+            "not_ready",
+            "the database does not answer",
+            headers={"Retry-After": "1"},
+            checks=checks,
+        )
+    return json_response({"status": "ready", "checks": checks})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+async def metrics(app: App) -> Response:
+    """Prometheus metrics of this process."""
+    await app.refresh_gauges()
+    return Response(app.metrics.render(), media_type=CONTENT_TYPE)
+
+
+@router.get("/stats", responses=answers(None, 503))
+async def stats(app: App) -> Response:
+    """Counts, throughput, tokens and cost, computed in the database."""
+    return json_response(await app.reads.stats())
+
+
+@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503))
+async def dead_letters(
+    app: App,
+    include_redriven: bool = False,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """What stopped moving and waits for a person, newest first."""
+    letters = await app.reads.dead_letters(limit=limit, after=parse_cursor(cursor), include_redriven=include_redriven)
+    return json_response({"items": [asdict(letter) for letter in letters], "next_cursor": cursor_after(letters, limit)})
+
+
+@router.get("/dead-letters/{letter_id}", responses=answers(DeadLetterOut, 404, 422, 503))
+async def dead_letter(letter_id: UUID, app: App) -> Response:
+    """One dead letter with its payload."""
+    letter = await app.reads.dead_letter(letter_id)
+    if letter is None:
+        raise NotFound("no dead letter has this id")
+    return json_response(asdict(letter))
+
+
+@router.post("/dead-letters/{letter_id}/redrive", responses=answers(DeadLetterOut, 404, 409, 422, 503))
+async def redrive(letter_id: UUID, app: App, calling: Calling) -> Response:
+    """Start the next attempt of the dead letter's ticket; the trail and the letter say who asked."""
+    return json_response(asdict(await app.retry.dead_letter(letter_id, calling)))

@@ -1,0 +1,294 @@
+"""The worker: receive, claim, run, settle. Every way out of a message ends in exactly one of ack, requeue and reject."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from ticketflow.broker.messages import REQUEST_ID_HEADER, TRACEPARENT_HEADER, parse
+from ticketflow.broker.port import Broker, Consumer, Delivery
+from ticketflow.db.checkpoints import RUN_KEY
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, Unknown
+from ticketflow.domain.delivery import (
+    FailPermanently,
+    RetryLater,
+    RetryPolicy,
+    StepAside,
+    after_failure,
+    kills_workers,
+)
+from ticketflow.domain.errors import LeaseLost, Poison, StoreUnavailable, TicketflowError
+from ticketflow.domain.tickets import Status
+from ticketflow.telemetry.logs import redacted
+from ticketflow.worker.run import TicketRun
+from ticketflow.workflow.state import FLOW_VERSION, RunContext, Tools
+
+log = structlog.get_logger()
+
+PAUSE_WITHOUT_STORE = 1.0
+"""Seconds before a message goes back when the database is away: it would only come again at once."""
+
+
+class Graph(Protocol):
+    """The compiled graph, as far as the worker needs it."""
+
+    async def ainvoke(self, input: Any, config: Any, **options: Any) -> Any: ...
+
+
+class WorkerObserver(Protocol):
+    def in_flight(self, tickets: int) -> None: ...
+
+    def processed(self, status: Status, seconds: float) -> None: ...
+
+    def retried(self, reason: str) -> None: ...
+
+    def lease_lost(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Active:
+    """A ticket in work here. ``deliveries``: every message that waits for its end."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+    deliveries: list[Delivery] = field(default_factory=list)
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    broker: Broker
+    leases: Leases
+    commits: Commits
+    graph: Graph
+    tools: Tools
+    policy: RetryPolicy
+    observer: WorkerObserver
+
+
+class Worker:
+    """Works on up to ``concurrency`` tickets at once until ``stop`` is called."""
+
+    def __init__(self, parts: WorkerParts, concurrency: int) -> None:
+        self._parts = parts
+        self._concurrency = concurrency
+        self._stopping = asyncio.Event()
+        self._active: dict[UUID, _Active] = {}
+        self._handling: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Take nothing new. ``run`` returns once what is under way has ended or its time is up."""
+        self._stopping.set()
+
+    async def run(self, drain_seconds: float) -> None:
+        """Consume until ``stop``, then drain: what has not ended after ``drain_seconds`` is released for other workers."""
+        heartbeat = asyncio.create_task(self._keep_leases())
+        try:
+            async with self._parts.broker.consume(self._concurrency) as consumer:
+                await self._consume(consumer)
+                await self._drain(drain_seconds)
+        finally:
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
+
+    async def _consume(self, consumer: Consumer) -> None:
+        slots = asyncio.Semaphore(self._concurrency)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                if not await _first(slots.acquire(), stopping):
+                    break
+                delivery = await _first(consumer.next(), stopping)
+                if delivery is None:
+                    break
+                task = asyncio.create_task(self._handle(delivery))
+                self._handling.add(task)
+                task.add_done_callback(self._handling.discard)
+                task.add_done_callback(lambda _: slots.release())
+        finally:
+            stopping.cancel()
+
+    async def _drain(self, seconds: float) -> None:
+        log.info("worker.draining", tickets=len(self._handling), grace_seconds=seconds)
+        if self._handling:
+            await asyncio.wait(self._handling, timeout=seconds)
+        leftovers = list(self._handling)
+        for task in leftovers:
+            task.cancel()
+        await asyncio.gather(*leftovers, return_exceptions=True)
+        log.info("worker.drained", released=len(leftovers))
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            message = parse(delivery.body)
+        except Poison as error:
+            log.warning("message.rejected", reason=str(error))
+            await delivery.reject(str(error))
+            return
+        request_id = delivery.headers.get(REQUEST_ID_HEADER)
+        context = {"ticket_id": str(message.ticket_id), "request_id": request_id}
+        if traceparent := delivery.headers.get(TRACEPARENT_HEADER):
+            context["traceparent"] = traceparent
+        with structlog.contextvars.bound_contextvars(**context):
+            try:
+                await self._handle_ticket(message.ticket_id, request_id, delivery)
+            except StoreUnavailable as error:
+                log.warning("message.returned", reason=str(error))
+                await asyncio.sleep(PAUSE_WITHOUT_STORE)
+                await delivery.requeue()
+            except Exception:
+                # The outermost loop of one message: whatever it was, the other tickets go on.
+                log.exception("message.failed")
+                await asyncio.sleep(PAUSE_WITHOUT_STORE)
+                await delivery.requeue()
+
+    async def _handle_ticket(self, ticket_id: UUID, request_id: str | None, delivery: Delivery) -> None:
+        if active := self._active.get(ticket_id):
+            # Our own connection was lost and the message came back to us: it waits for the end like the first one.
+            active.deliveries.append(delivery)
+            return
+        claimed = await self._parts.leases.claim(ticket_id, takeover=delivery.redelivered, request_id=request_id)
+        match claimed:
+            case Unknown():
+                log.warning("message.rejected", reason="unknown ticket")
+                await delivery.reject("no ticket has this id")
+            case Held(worker=worker):
+                log.info("message.duplicate", held_by=worker)
+                await delivery.ack()
+            case NotClaimable(status=status):
+                log.info("message.not_needed", status=status)
+                await delivery.ack()
+            case Lease() as lease:
+                await self._work(lease, request_id, delivery)
+
+    async def _work(self, lease: Lease, request_id: str | None, delivery: Delivery) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        active = _Active(lease, task, [delivery])
+        self._active[lease.ticket.id] = active
+        self._parts.observer.in_flight(len(self._active))
+        if lease.takeovers:
+            self._parts.observer.retried("takeover")
+        log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
+        try:
+            await self._run(lease, request_id)
+        except asyncio.CancelledError:
+            if active.lost:
+                self._say_lost()
+            else:
+                await self._release(lease)
+        except BaseException:
+            for repeated in active.deliveries[1:]:
+                await repeated.requeue()
+            raise
+        finally:
+            del self._active[lease.ticket.id]
+            self._parts.observer.in_flight(len(self._active))
+        for waiting in active.deliveries:
+            await waiting.ack()
+
+    async def _run(self, lease: Lease, request_id: str | None) -> None:
+        run = TicketRun(lease, self._parts.commits, request_id)
+        try:
+            if kills_workers(lease.takeovers):
+                raise Poison(f"{lease.takeovers} workers were lost on this ticket without completing a step")
+            await self._parts.graph.ainvoke(
+                None if lease.checkpoint else {"flow_version": FLOW_VERSION},
+                {"configurable": {"thread_id": str(lease.ticket.id), RUN_KEY: run}},
+                context=RunContext(lease.ticket, self._parts.tools, run),
+                durability="sync",
+            )
+            if not run.finished:
+                raise Poison("the graph ended without a result")
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - after_failure is the table that decides what every error means
+            # A decision once made is carried out, even while the worker is being stopped.
+            await asyncio.shield(self._settle_failure(run, error))
+        else:
+            self._ended(lease, Status.COMPLETED)
+
+    async def _settle_failure(self, run: TicketRun, error: Exception) -> None:
+        ticket = run.lease.ticket
+        decision = after_failure(error, ticket.attempt, self._parts.policy, random.random())
+        message = presentable(error)
+        if not isinstance(error, TicketflowError):
+            log.error("ticket.unexpected_error", step=run.step, exc_info=error)
+        try:
+            match decision:
+                case StepAside():
+                    self._say_lost()
+                case RetryLater():
+                    log.warning(
+                        "ticket.retry",
+                        step=run.step,
+                        code=decision.code,
+                        error=message,
+                        retry_in_seconds=decision.delay.total_seconds(),
+                    )
+                    await run.put_aside(decision, message)
+                    self._parts.observer.retried(decision.code)
+                case FailPermanently():
+                    log.error("ticket.failed", step=run.step, code=decision.code, error=message)
+                    await run.give_up(decision, message)
+                    self._ended(run.lease, Status.FAILED_PERMANENT)
+        except LeaseLost:
+            self._say_lost()
+
+    async def _release(self, lease: Lease) -> None:
+        await asyncio.shield(self._parts.leases.release([lease]))
+        log.info("ticket.released")
+
+    async def _keep_leases(self) -> None:
+        every = self._parts.leases.ttl.total_seconds() / 3
+        while True:
+            await asyncio.sleep(every)
+            held = list(self._active.values())
+            if not held:
+                continue
+            try:
+                lost = await self._parts.leases.extend([active.lease for active in held])
+            except StoreUnavailable as error:
+                log.warning("lease.not_extended", error=str(error))
+                continue
+            except Exception:
+                log.exception("lease.extend_failed")
+                continue
+            for active in held:
+                # A ticket that ended in the meantime has no lease either; it is not in work any more.
+                if active.lease.ticket.id in lost and self._active.get(active.lease.ticket.id) is active:
+                    active.lost = True
+                    active.task.cancel()
+
+    def _say_lost(self) -> None:
+        log.warning("lease.lost")
+        self._parts.observer.lease_lost()
+
+    def _ended(self, lease: Lease, status: Status) -> None:
+        seconds = (datetime.now(UTC) - lease.ticket.created_at).total_seconds()
+        self._parts.observer.processed(status, max(seconds, 0.0))
+        log.info("ticket.ended", status=status, seconds=round(seconds, 3))
+
+
+def presentable(error: Exception) -> str:
+    """The error in one line for trail, dead letter and log: no secrets, no control characters, at most 500 characters."""
+    text = redacted(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    return "".join(character if character.isprintable() else " " for character in text)[:500]
+
+
+async def _first(wanted: Coroutine[Any, Any, Any], stopping: asyncio.Task[Any]) -> Any:
+    """What ``wanted`` gives, or None when stopping comes first."""
+    task = asyncio.ensure_future(wanted)
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    return None
