@@ -1,0 +1,7 @@
+"""``python -m ticketflow``."""
+
+import sys
+
+from ticketflow.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,182 @@
+"""``demo``: the sample shop's tickets through the whole pipeline, in a database of their own that goes away again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from ticketflow import wiring
+from ticketflow.api.models import NewTicketBody
+from ticketflow.api.routes.tickets import new_ticket
+from ticketflow.cli.console import err, fail, out, plain, say_json
+from ticketflow.cli.tickets import styled
+from ticketflow.domain.errors import StoreUnavailable, TicketflowError
+from ticketflow.domain.events import Event, EventType
+from ticketflow.domain.tickets import TERMINAL, Ticket
+from ticketflow.samples import articles
+from ticketflow.samples import tickets as samples
+from ticketflow.services.intake import Caller
+from ticketflow.services.verify import Verdict
+from ticketflow.services.verify import verify as audit
+from ticketflow.settings import Settings
+from ticketflow.telemetry import logs
+from ticketflow.worker.service import working
+from ticketflow.workflow.state import StepName
+
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 600
+
+
+def demo(settings: Settings, count: int, as_json: bool) -> int:
+    """Run ``count`` sample tickets. Returns 1 when one did not end, or when the audit finds anything."""
+    logs.configure("ERROR")
+    try:
+        return asyncio.run(_demo(settings, count, as_json))
+    except TicketflowError as error:
+        return fail(error)
+
+
+async def _demo(settings: Settings, count: int, as_json: bool) -> int:
+    async with _throwaway_database(settings) as url:
+        # Its own database needs its own queue too: a shared RabbitMQ would hand our messages to other workers.
+        alone = settings.model_copy(
+            update={"database_url": SecretStr(url), "rabbitmq_url": None, "worker_concurrency": min(count, 50)}
+        )
+        async with wiring.connected(alone, auto_migrate=True) as app, working(app) as work:
+            await app.library.add(articles())
+            err.print(f"{count} tickets, {app.broker_label}, model {plain(work.model.name)}")
+            running = asyncio.create_task(work.worker.run(5))
+            started = time.monotonic()
+            try:
+                ids = await _take_in(app, count)
+                tickets, trails = await _follow(app, ids)
+                seconds = time.monotonic() - started
+                verdict = await audit(app.reads)
+            finally:
+                work.worker.stop()
+                await running
+    if as_json:
+        say_json(_summary(tickets, seconds, verdict))
+    else:
+        _print_summary(tickets, trails, seconds, verdict)
+    return 1 if verdict.violations or len(tickets) != len(ids) else 0
+
+
+async def _take_in(app: wiring.Application, count: int) -> list[UUID]:
+    shop = samples()
+    ids = []
+    for number in range(count):
+        body = NewTicketBody.model_validate(shop[number % len(shop)])
+        taken = await app.intake.take_in(new_ticket(body, f"demo-{number}"), Caller(uuid4().hex))
+        ids.append(taken.ticket_id)
+    return ids
+
+
+async def _follow(app: wiring.Application, ids: list[UUID]) -> tuple[list[Ticket], dict[UUID, list[Event]]]:
+    """Watch the trails until every ticket has ended."""
+    trails: dict[UUID, list[Event]] = {ticket_id: [] for ticket_id in ids}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    live: contextlib.AbstractContextManager[Any] = (
+        Live(console=err, refresh_per_second=10, transient=True) if sys.stderr.isatty() else contextlib.nullcontext()
+    )
+    with live as screen:
+        while time.monotonic() < deadline:
+            for event in await app.reads.events_of({ticket_id: len(trail) for ticket_id, trail in trails.items()}):
+                trails[event.ticket_id].append(event)
+            if screen is not None:
+                screen.update(_progress(trails))
+            if all(_ended(trail) for trail in trails.values()):
+                break
+            await asyncio.sleep(POLL_SECONDS)
+    found = [await app.reads.ticket(ticket_id) for ticket_id in ids]
+    return [ticket for ticket in found if ticket is not None and ticket.status in TERMINAL], trails
+
+
+def _ended(trail: list[Event]) -> bool:
+    return any(event.changes.get("status") in TERMINAL for event in trail)
+
+
+def _progress(trails: dict[UUID, list[Event]]) -> Table:
+    done = Counter(
+        step
+        for trail in trails.values()
+        for step in {event.step_name for event in trail if event.event_type == EventType.STEP_COMPLETE}
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for step in StepName:
+        table.add_row(step, ProgressBar(total=len(trails), completed=done[step], width=40), f"{done[step]}")
+    ended = sum(map(_ended, trails.values()))
+    table.add_row("ended", ProgressBar(total=len(trails), completed=ended, width=40), f"{ended}")
+    return table
+
+
+def _summary(tickets: list[Ticket], seconds: float, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "tickets": len(tickets),
+        "seconds": round(seconds, 3),
+        "by_status": dict(Counter(ticket.status for ticket in tickets)),
+        "by_category": dict(Counter(ticket.category for ticket in tickets)),
+        "by_disposition": dict(Counter(ticket.result["disposition"] for ticket in tickets if ticket.result)),
+        "cost_usd": sum(ticket.result["usage"]["cost_usd"] for ticket in tickets if ticket.result),
+        "violations": len(verdict.violations),
+        "events": verdict.events,
+    }
+
+
+def _print_summary(tickets: list[Ticket], trails: dict[UUID, list[Event]], seconds: float, verdict: Verdict) -> None:
+    table = Table("subject", "category", "priority", "team", "status", "disposition", "sources", "steps", box=None)
+    for ticket in tickets:
+        steps = sum(event.event_type == EventType.STEP_COMPLETE for event in trails[ticket.id])
+        result = ticket.result or {"disposition": "", "sources": []}
+        disposition = result["disposition"]
+        table.add_row(
+            plain(ticket.subject[:44]),
+            ticket.category,
+            ticket.priority,
+            plain(ticket.team or ""),
+            styled(ticket.status),
+            f"[green]{disposition}[/]" if disposition == "answered" else f"[yellow]{disposition}[/]",
+            plain(", ".join(source["article_id"] for source in result["sources"])),
+            str(steps),
+        )
+    out.print(table)
+    totals = _summary(tickets, seconds, verdict)
+    out.print(
+        f"\n{totals['tickets']} tickets in {seconds:.1f} s: "
+        + ", ".join(f"{number} {name}" for name, number in sorted(totals["by_disposition"].items()))
+        + f"; cost ${totals['cost_usd']:.4f}"
+    )
+    for violation in verdict.violations:
+        out.print(f"[red]violated[/] {violation.ticket_id} {plain(violation.rule)}: {plain(violation.found)}")
+    if not verdict.violations:
+        out.print(f"[green]audit: {verdict.tickets} tickets, {verdict.events} events, consistent[/]")
+
+
+@contextlib.asynccontextmanager
+async def _throwaway_database(settings: Settings) -> AsyncIterator[str]:
+    name = f"ticketflow_demo_{uuid4().hex[:8]}"
+    async with wiring.database(settings) as (server, _):
+        try:
+            async with await psycopg.AsyncConnection.connect(server, autocommit=True, connect_timeout=5) as connection:
+                await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"the demo cannot make its own database: {str(error).splitlines()[0]}") from error
+        try:
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        finally:
+            async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
+                await connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
