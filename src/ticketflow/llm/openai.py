@@ -1,0 +1,210 @@
+"""The model port over any OpenAI-compatible endpoint, with structured outputs through LangChain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, SecretStr
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
+
+from ticketflow.domain.errors import ConfigurationError, TicketflowError, Transient
+from ticketflow.llm.observe import ModelObserver, Outcome
+from ticketflow.llm.openai_errors import answered, outcome_of, translate, vendor_errors
+from ticketflow.llm.port import AnswerT, Question, Reply, Usage
+from ticketflow.llm.prices import PriceList
+from ticketflow.llm.structured import as_data, read_answer, response_format
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import Runnable
+    from langchain_openai import ChatOpenAI
+
+_BASE_URL = "https://api.openai.com/v1"
+_LONGEST_WAIT = timedelta(seconds=60)
+_CHECK_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
+_BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What all attempts at one question took, failed ones included, and which model spoke last."""
+
+    model: str
+    usage: Usage = field(default_factory=Usage)
+
+
+class OpenAIModel:
+    """Asks an OpenAI-compatible endpoint, up to ``attempts`` times, each within ``timeout`` on the clock.
+
+    Between attempts it waits 0.5 s, 1 s, 2 s and so on up to 8 s, with jitter, and longer where the provider asks for
+    it; a wait beyond a minute is the caller's, who gets the error with ``retry_after`` at once. Everything is built
+    on first use, connections are kept, and nothing is reported to LangSmith, whatever the environment says.
+
+    ``Usage.calls`` counts the HTTP requests that got any answer. When every attempt fails, their usage reaches the
+    observer alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        model: str,
+        timeout: timedelta,
+        attempts: int = 3,
+        prices: PriceList,
+        observer: ModelObserver | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if not model:
+            raise ConfigurationError("OPENAI_MODEL is empty")
+        self._key = api_key or ""
+        self._base_url = base_url or _BASE_URL
+        self._model = model
+        self._timeout = timeout.total_seconds()
+        self._attempts = attempts
+        self._prices = prices
+        self._observer = observer
+        self._sleep = sleep
+        self._opening = asyncio.Lock()
+        self._chat: ChatOpenAI | None = None
+        self._chains: WeakKeyDictionary[type[BaseModel], Runnable[Any, BaseMessage]] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"OpenAIModel({self._model!r} at {self._base_url!r})"
+
+    @property
+    def name(self) -> str:
+        return self._model
+
+    async def ask(self, question: Question[AnswerT]) -> Reply[AnswerT]:
+        chain = await self._chain(question.schema)
+        messages = [("system", question.instructions), ("human", as_data(question.material))]
+        tally = _Tally(self._model)
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._attempts),
+            wait=_pause,
+            retry=retry_if_exception(_worth_another),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        answer: AnswerT = await retrying(self._attempt, chain, messages, question.schema, tally)
+        return Reply(answer, tally.model, tally.usage)
+
+    async def check(self) -> None:
+        import openai
+
+        client = (await self._open()).root_async_client
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await client.models.with_raw_response.list(timeout=_CHECK_SECONDS)
+        except vendor_errors() as error:
+            if isinstance(error, openai.APIStatusError) and error.status_code in (404, 405):
+                return  # reachable: not every compatible server lists its models
+            raise translate(error, self._key) from error
+
+    async def aclose(self) -> None:
+        if self._chat is not None:
+            await self._chat.root_async_client.close()
+
+    async def _attempt(
+        self,
+        chain: Runnable[Any, BaseMessage],
+        messages: list[tuple[str, str]],
+        schema: type[AnswerT],
+        tally: _Tally,
+    ) -> AnswerT:
+        from langsmith import tracing_context
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                with tracing_context(enabled=False):
+                    message = await chain.ainvoke(messages)
+        except vendor_errors() as error:
+            failure = translate(error, self._key)
+            self._settle(tally, outcome_of(failure), Usage(calls=int(answered(error))))
+            raise failure from error
+        metadata = message.response_metadata
+        tally.model = metadata.get("model_name") or self._model
+        usage = self._usage(metadata.get("token_usage"), tally.model)
+        try:
+            answer = read_answer(message, schema)
+        except TicketflowError as error:
+            self._settle(tally, outcome_of(error), usage)
+            raise
+        self._settle(tally, "ok", usage)
+        return answer
+
+    def _settle(self, tally: _Tally, outcome: Outcome, usage: Usage) -> None:
+        tally.usage += usage
+        if self._observer is not None:
+            self._observer.answered(self._model, outcome, usage)
+
+    def _usage(self, tokens: Mapping[str, Any] | None, model: str) -> Usage:
+        """One call's, from the ``usage`` of a chat completion, which not every compatible endpoint sends."""
+        tokens = tokens or {}
+        asked, said = tokens.get("prompt_tokens") or 0, tokens.get("completion_tokens") or 0
+        cached = (tokens.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        priced = model if self._prices.known(model) else self._model
+        return Usage(1, asked, said, self._prices.cost(priced, asked, said, cached))
+
+    async def _chain(self, schema: type[BaseModel]) -> Runnable[Any, BaseMessage]:
+        chat = await self._open()
+        chain = self._chains.get(schema)
+        if chain is None:
+            # On the wire this is with_structured_output(strict=True). That one parses before we can clean, in a time
+            # quadratic in a broken answer's length, and the client walks a typed response_format key by key on each
+            # call: together half of the CPU time that a call costs here.
+            chain = chat.bind(extra_body={"response_format": response_format(schema)})
+            self._chains[schema] = chain
+        return chain
+
+    async def _open(self) -> ChatOpenAI:
+        async with self._opening:
+            if self._chat is None:
+                # Importing LangChain takes seconds; heartbeats must not wait for it.
+                self._chat = await asyncio.to_thread(self._build)
+            return self._chat
+
+    def _build(self) -> ChatOpenAI:
+        import openai
+        from langchain_openai import ChatOpenAI
+
+        from ticketflow.llm.openai_http import LanedClient
+
+        timeout = openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS))
+        return ChatOpenAI(
+            model=self._model,
+            api_key=SecretStr(self._key or "none"),
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=timeout,
+            use_responses_api=False,
+            openai_proxy=None,
+            cache=False,
+            http_async_client=LanedClient(timeout),
+        )
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: never less than the provider asks for."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return _BACKOFF(state) + (asked.total_seconds() if asked else 0.0)
+
+
+def _worth_another(error: BaseException) -> bool:
+    return isinstance(error, Transient) and (error.retry_after or timedelta(0)) <= _LONGEST_WAIT

@@ -1,0 +1,139 @@
+"""Ticketflow's own errors for what the OpenAI client and LangChain raise, with the wait that the provider asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from ticketflow.domain.errors import (
+    ModelOutputInvalid,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    TicketflowError,
+)
+from ticketflow.llm.observe import Outcome
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+_MASK = "[key]"
+_SAID = 300
+"""How much of a provider's own words goes into our message, in characters."""
+
+# The provider's word that waiting will not help, although the status is 429.
+_OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+
+
+def outcome_of(error: TicketflowError) -> Outcome:
+    """The metric label of a failed attempt."""
+    match error:
+        case ModelTimeout():
+            return "timeout"
+        case RateLimited():
+            return "rate_limited"
+        case ModelOutputInvalid():
+            return "invalid_output"
+        case ModelRefused():
+            return "refused"
+        case _:
+            return "unavailable"
+
+
+def vendor_errors() -> tuple[type[Exception], ...]:
+    """Everything that a call may raise; the last five are how it stumbles over a 200 that is no chat completion."""
+    import openai
+
+    return (openai.OpenAIError, TimeoutError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+def answered(error: Exception) -> bool:
+    """Whether the provider answered at all."""
+    import openai
+
+    return not isinstance(error, TimeoutError | openai.APIConnectionError)
+
+
+def translate(error: Exception, secret: str) -> TicketflowError:
+    """Ours for one of ``vendor_errors()``, to be raised from it.
+
+    ``secret`` is masked in the new message and in every message of the old error's chain, so that a logged traceback
+    can't show a key that a careless gateway repeats.
+    """
+    import openai
+
+    _mask_chain(error, secret)
+    match error:
+        case TimeoutError() | openai.APITimeoutError():
+            return ModelTimeout("the model did not answer in time")
+        case openai.APIConnectionError():
+            return ModelUnavailable(f"no connection to the model provider: {error.__cause__ or error}"[:_SAID])
+        case openai.APIStatusError():
+            return _of_status(error, secret)
+    return ModelOutputInvalid(f"the provider's answer is no chat completion ({type(error).__name__})")
+
+
+def _of_status(error: APIStatusError, secret: str) -> TicketflowError:
+    status = error.status_code
+    wait = retry_after(error.response.headers, datetime.now(UTC))
+    said = _said(error, secret)
+    if status == 429:
+        if error.code in _OUT_OF_MONEY or error.type in _OUT_OF_MONEY:
+            return ModelRefused(f"the provider's quota is used up (429): {said}")
+        return RateLimited("the provider limits the rate of calls (429)", wait)
+    if status == 408:
+        return ModelTimeout("the provider timed the request out (408)", wait)
+    if status in (409, 425) or status >= 500:
+        return ModelUnavailable(f"the provider failed ({status}): {said}", wait)
+    if status == 401:
+        return ModelRefused("the provider refuses the API key (401)")
+    if status == 403:
+        return ModelRefused(f"the API key may not do this (403): {said}")
+    if status == 404:
+        return ModelRefused(f"the provider does not know the model or the address (404): {said}")
+    return ModelRefused(f"the provider refuses the request ({status}): {said}")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """The wait that a provider asks for: ``retry-after-ms``, else ``Retry-After`` (RFC 9110, 10.2.3)."""
+    for name, unit in (("retry-after-ms", timedelta(milliseconds=1)), ("retry-after", timedelta(seconds=1))):
+        text = headers.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            return max(timedelta(0), float(text) * unit)
+        except (ValueError, OverflowError):
+            pass
+        try:
+            due = parsedate_to_datetime(text)
+        except ValueError:
+            continue
+        return max(timedelta(0), (due if due.tzinfo else due.replace(tzinfo=UTC)) - now)
+    return None
+
+
+def _said(error: APIStatusError, secret: str) -> str:
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    text = " ".join(str(said).split()) if said else "no reason given"
+    return (text.replace(secret, _MASK) if secret else text)[:_SAID]
+
+
+def _mask_chain(error: BaseException, secret: str) -> None:
+    if secret:
+        for each in _chain(error):
+            each.args = tuple(a.replace(secret, _MASK) if isinstance(a, str) else a for a in each.args)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [each.__cause__, each.__context__]

@@ -1,0 +1,147 @@
+"""The facts of a ticket by patterns: order id, product, kind of issue, urgency, and any configured field."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from ticketflow.llm.rules.classify import Reading, read
+from ticketflow.llm.rules.words import of_ticket, plain, set_of, stems
+
+# CL-48213, BR-20417-X, ORD-2024-00017: letters, then groups with dashes between.
+_DASHED = re.compile(r"(?<![\w-])[A-Za-z]{1,6}(?:-[A-Za-z0-9]{1,12}){1,3}(?![\w-])")
+_THREE_DIGITS = re.compile(r"\d{3}")
+_HASHED = re.compile(r"(?<![\w#&])#\s?(\d{4,12})(?!\w)")
+_NAMED = re.compile(
+    r"\b(?:orders?|purchase|bestellung|bestellnummer|auftrag|commande|pedido|ordine|bestelling|ordernummer)\b"
+    r"(?:\s{0,2}(?:number|numero|número|numéro|nummer|no|nr|id|ref|reference)\b)?"
+    r"[\s.:#(]{0,4}(?:is\s)?[\s.:#(]{0,3}([A-Za-z]{0,4}\d[\dA-Za-z]{3,14})(?![\w-])",
+    re.IGNORECASE,
+)
+_ORDER_WORD = re.compile(r"order|purchase|bestell|auftrag|commande|pedido|ordine", re.IGNORECASE)
+_OTHER_WORD = re.compile(
+    r"invoice|ticket|case|error|model|version|serial|tracking|rechnung|facture", re.IGNORECASE
+)  # fmt: skip
+_OTHER_ID = re.compile(r"(?:iso|rfc|utf|sha|cve|din|inv|sn|sku|tkt|covid)-", re.IGNORECASE)
+_NEARBY = 24
+_MOST_CANDIDATES = 100
+
+_NAME = re.compile(
+    r"(?<!\w)(?:[A-Z][a-zA-Z0-9]{2,20}|[a-z][A-Z][a-zA-Z]{2,20})"
+    r"(?:[ -](?:[A-Z][a-zA-Z0-9]{1,20}|[A-Z]?\d{1,5}[A-Za-z]{0,3})(?!\w)){0,3}"
+)
+_DETERMINER = (
+    "(?:my|our|your|the|this|a|an|one|two|both|mein|meine|meinen|der|die|das|den|dem"
+    "|mon|ma|mes|mi|mis|il|mio|mia|mijn|de|het)"
+)
+_IS_DETERMINER = re.compile(_DETERMINER, re.IGNORECASE)
+_INTRODUCED = re.compile(rf"(?:\b{_DETERMINER}|\b\d{{1,4}})\s$", re.IGNORECASE)
+_BEFORE = 12
+_SIGN_OFF = re.compile(
+    r"\b(?:(?:kind|best|warm) (?:regards|wishes)|regards|sincerely|faithfully|cheers|thanks|thank you|greetings"
+    r"|freundliche|grüße|cordialement|saludos|cordiali|groet|groeten)\b",
+    re.IGNORECASE,
+)
+_NOT_PRODUCTS = set_of(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
+    "september october november december christmas easter paypal visa mastercard amex bancontact klarna english "
+    "german french spanish italian dutch dear hello team sirs madam madams mrs email mail internet google apple "
+    "europe swiss belgian germany france spain italy belgium denmark norway monsieur madame herr frau urgent refund "
+    "order invoice account password"
+)
+_FEWEST_SIGNS = 3
+_LONGEST_VALUE = 200
+
+
+def extract(material: Mapping[str, Any]) -> dict[str, str | None]:
+    subject, body = of_ticket(material)
+    classification = material.get("classification") or {}
+    facts: dict[str, str | None] = {
+        "order_id": order_id(f"{subject}\n{body}"),
+        "product": product(subject, body),
+        "issue_type": _issue(read(subject, body), classification.get("category")),
+        "urgency": str(classification["priority"]) if classification.get("priority") else None,
+    }
+    lines = plain(str((material.get("ticket") or {}).get("body") or "")).splitlines()
+    for name in material.get("extra_fields") or {}:
+        facts[str(name)] = _line_value(lines, str(name))
+    return facts
+
+
+def _issue(reading: Reading, category: object) -> str:
+    """The kind of issue with the strongest cue, within the ticket's category where that has one."""
+    strengths = reading.issues.get(str(category)) or reading.issues.get(reading.category) or {}
+    return max(strengths, key=lambda issue: strengths[issue], default="question")
+
+
+def order_id(text: str) -> str | None:
+    """The likeliest order number: one that is called so, else a dashed id, else a number after ``#``."""
+    candidates = [
+        *(
+            (_likelihood(text, found.start()) + 1, -found.start(), found[0].upper())
+            for found in islice(_DASHED.finditer(text), _MOST_CANDIDATES)
+            if _THREE_DIGITS.search(found[0]) and not _OTHER_ID.match(found[0])
+        ),
+        *(
+            (_likelihood(text, found.start()), -found.start(), f"#{found[1]}")
+            for found in islice(_HASHED.finditer(text), _MOST_CANDIDATES)
+        ),
+        *((1, -found.start(1), found[1].upper()) for found in islice(_NAMED.finditer(text), _MOST_CANDIDATES)),
+    ]
+    best = max(candidates, default=None)
+    return best[2] if best and best[0] >= 0 else None
+
+
+def _likelihood(text: str, place: int) -> int:
+    before = text[max(0, place - _NEARBY) : place]
+    last_order = max((found.end() for found in _ORDER_WORD.finditer(before)), default=0)
+    last_other = max((found.end() for found in _OTHER_WORD.finditer(before)), default=0)
+    if last_order > last_other:
+        return 2
+    return -2 if last_other else 0
+
+
+def product(subject: str, body: str) -> str | None:
+    """The capitalised name that the ticket speaks of most, in the singular; None where nothing stands out."""
+    signs: Counter[str] = Counter()
+    for text, weight in ((subject, 2), (_before_sign_off(body), 1)):
+        for found in _NAME.finditer(text):
+            first, _, rest = found[0].partition(" ")
+            starts_with_determiner = _IS_DETERMINER.fullmatch(first) is not None
+            name = rest if starts_with_determiner else found[0]
+            numbered = any(map(str.isdigit, name))
+            if not name or name.casefold() in _NOT_PRODUCTS or (name.isupper() and not numbered):
+                continue
+            before = text[max(0, found.start() - _BEFORE) : found.start()]
+            if starts_with_determiner or _INTRODUCED.search(before):
+                signs[_singular(name)] += (3 if numbered else 2) * weight
+            elif before.strip() and before.rstrip()[-1] not in ".!?:,;-\n>":
+                signs[_singular(name)] += weight
+    # German capitalises every noun, so one sign is not enough, unless the subject holds the name too.
+    headline = set(stems(subject))
+    likely = [(n, len(name), name) for name, n in signs.items() if n >= _FEWEST_SIGNS or headline >= set(stems(name))]
+    return max(likely)[2] if likely else None
+
+
+def _singular(name: str) -> str:
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
+
+
+def _before_sign_off(body: str) -> str:
+    """The body without its closing formula and what follows, which is where people's names are."""
+    last = None
+    for found in _SIGN_OFF.finditer(body, len(body) // 2):
+        last = found.start()
+    return body if last is None else body[:last]
+
+
+def _line_value(lines: list[str], name: str) -> str | None:
+    wanted = re.sub(r"[\s_-]+", "", name).casefold()
+    for line in lines:
+        label, colon, value = line.partition(":")
+        if colon and value.strip() and re.sub(r"[\s_*-]+", "", label).casefold() == wanted:
+            return value.strip(" *\t\r")[:_LONGEST_VALUE] or None
+    return None

@@ -1,0 +1,139 @@
+"""A reviewer that checks what words can show: sources, quotations, fit and manners. It understands nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from ticketflow.llm.rules.compose import split
+from ticketflow.llm.rules.phrases import VOICES
+from ticketflow.llm.rules.relevance import passages_of, ranked_passages, sensitive
+from ticketflow.llm.rules.words import plain, subject_words, unmarked
+
+_LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\"']{1,500}", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"[€$£]\s?\d[\d.,]{0,12}|\b\d[\d.,]{0,12}\s?(?:€|£|\$|eur|usd|gbp|chf|euros?|dollars?|pounds?)(?!\w)", re.IGNORECASE
+)
+_PROMISE = re.compile(
+    r"\b(?:we|i)(?:'ll| will| have| are going to|'ve)\b.{0,60}\b"
+    r"(?:refund|reimburs|credit|compensat|pay|discount|waive)",
+    re.IGNORECASE,
+)
+_RUDE = re.compile(
+    r"\b(?:stupid|idiot\w*|ridiculous|your (?:own )?fault|shut up|nonsense|liar|damn|obviously you)\b", re.IGNORECASE
+)
+_FEWEST_WORDS = 3
+_GROUNDED_SHARE = 0.7
+_LEAST_GROUNDED = 0.8
+_QUOTED = 160
+_LONGEST_REPLY = 5_000
+_BEST_ACCURACY = 0.9
+"""What is quoted faithfully may still be the wrong answer, and these rules cannot tell."""
+
+
+def review(material: Mapping[str, Any]) -> dict[str, Any]:
+    draft = material.get("draft") or {}
+    whole, cited = str(draft.get("text") or ""), [str(each) for each in draft.get("citations") or ()]
+    text = whole[:_LONGEST_REPLY]
+    articles = {str(article.get("id")): article for article in material.get("articles") or ()}
+    unknown = [each for each in cited if each not in articles]
+    sources = [articles[each] for each in cited if each in articles]
+    known = _plain_text(sources)
+
+    tone = _tone(text)
+    breaches = list(_breaches(text, known))
+    if len(whole) > _LONGEST_REPLY:
+        breaches.append(f"is longer than {_LONGEST_REPLY} characters")
+    loose, share = _loose_sentences(text, known)
+    fits = bool(sources) and _fits(material, {str(source.get("id")) for source in sources})
+
+    problems = [f"cites {each[:80]}, which is not among the articles" for each in unknown]
+    problems += breaches
+    problems += [f'no cited article says: "{sentence[:_QUOTED]}"' for sentence in loose[:5]]
+    problems += ["the tone is not that of a support reply"] if tone < 0.7 else []
+    verdict = "revise" if unknown or breaches or share < _LEAST_GROUNDED or tone < 0.7 else "approve"
+    if not cited:
+        verdict, problems = "escalate", ["no article answers this", *problems]
+    elif not fits and not unknown:
+        verdict, problems = "escalate", ["the cited article does not fit the ticket", *problems]
+    if sensitive(material):
+        verdict, problems = "escalate", ["the ticket needs a person: it speaks of injury, law or the press", *problems]
+    accuracy = _BEST_ACCURACY * share * (1.0 if fits else 0.4) * (0.5 if unknown else 1.0)
+    scores = {"accuracy": accuracy, "tone": tone, "policy": max(0.0, 1.0 - 0.4 * len(breaches))}
+    return {
+        "verdict": verdict,
+        "scores": {name: round(score, 2) for name, score in scores.items()},
+        "problems": [] if verdict == "approve" else problems,
+    }
+
+
+def _fits(material: Mapping[str, Any], cited: set[str]) -> bool:
+    return any(passage.fits and passage.article_id in cited for passage in ranked_passages(material))
+
+
+def _loose_sentences(text: str, known: str) -> tuple[list[str], float]:
+    """The sentences whose words the sources do not hold, and the share of the others."""
+    source_words = subject_words(known)
+    loose, checked = [], 0
+    for sentence in split(text):
+        words = subject_words(sentence)
+        if len(words) < _FEWEST_WORDS or _is_our_own(sentence):
+            continue
+        checked += 1
+        if len(words & source_words) < _GROUNDED_SHARE * len(words):
+            loose.append(sentence)
+    return loose, 1 - len(loose) / checked if checked else 1.0
+
+
+def _breaches(text: str, known: str) -> Iterator[str]:
+    """Money, links and markup that the sources do not have."""
+    flat_known = " ".join(known.lower().split())
+    for sentence in split(text):
+        flat = " ".join(sentence.lower().split())
+        if flat in flat_known:
+            continue
+        foreign = [found[0] for pattern in (_LINK, _AMOUNT) for found in pattern.finditer(sentence)]
+        if any(each.lower().rstrip(".,;") not in flat_known for each in foreign) or _PROMISE.search(sentence):
+            yield f'promises or links to what no cited article has: "{sentence[:_QUOTED]}"'
+    if plain(text) != text and "<" in text:
+        yield "contains HTML"
+
+
+def _tone(text: str) -> float:
+    shouted = sum(word.isupper() and len(word) > 3 for word in text.split())
+    score = 1.0 - 0.5 * len(_RUDE.findall(text)) - 0.1 * text.count("!!") - 0.05 * max(0, shouted - 3)
+    return max(0.0, min(0.95, score))
+
+
+def _plain_text(sources: Sequence[Mapping[str, Any]]) -> str:
+    parts = [
+        f"{source.get('title') or ''}\n{passage.get('heading') or ''}\n{passage['text']}"
+        for source in sources
+        for passage in passages_of(source)
+    ]
+    return unmarked("\n".join(parts))
+
+
+def _is_our_own(sentence: str) -> bool:
+    return sentence.startswith(_own_beginnings())
+
+
+@cache
+def _own_beginnings() -> tuple[str, ...]:
+    """How our own sentences begin, up to where something is filled in."""
+    spoken = [
+        line
+        for voice in VOICES.values()
+        for line in (
+            voice.greeting,
+            *voice.thanks.values(),
+            voice.quoting,
+            voice.more,
+            voice.closing,
+            voice.holding,
+            voice.regards,
+        )
+    ]
+    return tuple(part.partition("{")[0] for line in spoken for part in split(line))
