@@ -7,13 +7,9 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
-import psycopg
-from psycopg import sql
 from pydantic import SecretStr
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -23,8 +19,9 @@ from ticketflow import wiring
 from ticketflow.api.models import NewTicketBody
 from ticketflow.api.routes.tickets import new_ticket
 from ticketflow.cli.console import err, fail, out, plain, say_json
+from ticketflow.cli.throwaway import throwaway_database
 from ticketflow.cli.tickets import styled
-from ticketflow.domain.errors import StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import TicketflowError
 from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.tickets import TERMINAL, Ticket
 from ticketflow.samples import articles
@@ -51,7 +48,7 @@ def demo(settings: Settings, count: int, as_json: bool) -> int:
 
 
 async def _demo(settings: Settings, count: int, as_json: bool) -> int:
-    async with _throwaway_database(settings) as url:
+    async with throwaway_database(settings, "demo") as url:
         # Its own database needs its own queue too: a shared RabbitMQ would hand our messages to other workers.
         alone = settings.model_copy(
             update={"database_url": SecretStr(url), "rabbitmq_url": None, "worker_concurrency": min(count, 50)}
@@ -164,19 +161,3 @@ def _print_summary(tickets: list[Ticket], trails: dict[UUID, list[Event]], secon
         out.print(f"[red]violated[/] {violation.ticket_id} {plain(violation.rule)}: {plain(violation.found)}")
     if not verdict.violations:
         out.print(f"[green]audit: {verdict.tickets} tickets, {verdict.events} events, consistent[/]")
-
-
-@contextlib.asynccontextmanager
-async def _throwaway_database(settings: Settings) -> AsyncIterator[str]:
-    name = f"ticketflow_demo_{uuid4().hex[:8]}"
-    async with wiring.database(settings) as (server, _):
-        try:
-            async with await psycopg.AsyncConnection.connect(server, autocommit=True, connect_timeout=5) as connection:
-                await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        except psycopg.Error as error:
-            raise StoreUnavailable(f"the demo cannot make its own database: {str(error).splitlines()[0]}") from error
-        try:
-            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-        finally:
-            async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
-                await connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

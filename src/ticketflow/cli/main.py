@@ -117,6 +117,25 @@ def demo(
     _exit(run(_settings(), tickets, as_json))
 
 
+@app.command()
+def bench(
+    row: Annotated[
+        list[str] | None, typer.Argument(help="Rows to measure, such as durable-steps; none is all.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    tickets: Annotated[int, typer.Option(min=1, help="Tickets a round.")] = 400,
+    in_flight: Annotated[int, typer.Option(min=1)] = 50,
+) -> None:
+    """Ticketflow beside its anchors in one run. JSON; only the ratios mean anything."""
+    from ticketflow.bench.durable_steps import Plan
+    from ticketflow.cli.bench import ROWS
+    from ticketflow.cli.bench import bench as run
+
+    if unknown := set(row or ()) - ROWS.keys():
+        raise typer.BadParameter(f"unknown row {min(unknown)!r}; there is {', '.join(ROWS)}")
+    _exit(run(_settings(), list(row or ()), Plan(tickets, in_flight, rounds)))
+
+
 tickets_app = typer.Typer(help="Look at tickets, and try them again.", no_args_is_help=True)
 kb_app = typer.Typer(help="The knowledge base.", no_args_is_help=True)
 dead_letters_app = typer.Typer(help="What stopped moving and waits for a person.", no_args_is_help=True)

@@ -57,7 +57,7 @@ class WorkerObserver(Protocol):
 class _Active:
     """A ticket in work here. ``deliveries``: every message that waits for its end."""
 
-    lease: Lease
+    run: TicketRun
     task: asyncio.Task[None]
     deliveries: list[Delivery] = field(default_factory=list)
     lost: bool = False
@@ -172,14 +172,15 @@ class Worker:
     async def _work(self, lease: Lease, request_id: str | None, delivery: Delivery) -> None:
         task = asyncio.current_task()
         assert task is not None
-        active = _Active(lease, task, [delivery])
+        run = TicketRun(lease, self._parts.commits, request_id)
+        active = _Active(run, task, [delivery])
         self._active[lease.ticket.id] = active
         self._parts.observer.in_flight(len(self._active))
         if lease.takeovers:
             self._parts.observer.retried("takeover")
         log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
         try:
-            await self._run(lease, request_id)
+            await self._run(run)
         except asyncio.CancelledError:
             if active.lost:
                 self._say_lost()
@@ -195,8 +196,8 @@ class Worker:
         for waiting in active.deliveries:
             await waiting.ack()
 
-    async def _run(self, lease: Lease, request_id: str | None) -> None:
-        run = TicketRun(lease, self._parts.commits, request_id)
+    async def _run(self, run: TicketRun) -> None:
+        lease = run.lease
         try:
             if kills_workers(lease.takeovers):
                 raise Poison(f"{lease.takeovers} workers were lost on this ticket without completing a step")
@@ -255,7 +256,7 @@ class Worker:
             if not held:
                 continue
             try:
-                lost = await self._parts.leases.extend([active.lease for active in held])
+                lost = await self._parts.leases.extend([active.run.lease for active in held])
             except StoreUnavailable as error:
                 log.warning("lease.not_extended", error=str(error))
                 continue
@@ -263,8 +264,7 @@ class Worker:
                 log.exception("lease.extend_failed")
                 continue
             for active in held:
-                # A ticket that ended in the meantime has no lease either; it is not in work any more.
-                if active.lease.ticket.id in lost and self._active.get(active.lease.ticket.id) is active:
+                if active.run.lease.ticket.id in lost and not active.run.ending:
                     active.lost = True
                     active.task.cancel()
 

@@ -33,6 +33,8 @@ class TicketRun:
     def __init__(self, lease: Lease, commits: Commits, request_id: str | None) -> None:
         self.lease = lease
         self.finished = False
+        self.ending = False
+        """The commit that gives the lease back is on its way: a missing lease is no loss any more."""
         self.step: StepName | None = None
         self._commits = commits
         self._request_id = request_id
@@ -117,6 +119,7 @@ class TicketRun:
         timers: Sequence[Timer] = (),
         dead_letter: DeadLetter | None = None,
     ) -> None:
+        self.ending = release
         outcome = await self._commits.apply(
             Change(
                 ticket_id=self.lease.ticket.id,

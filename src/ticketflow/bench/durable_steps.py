@@ -1,0 +1,258 @@
+"""Row one: durable six-step tickets per second in one process, against LangGraph's own saver and against no saver at all.
+
+Ours is the whole worker: queue, claim, steps with checkpoint and event trail, settlement. The anchors run the same compiled
+steps, without queue, claim, trail or settlement, with as many tickets in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from ticketflow.bench.stand_ins import TEXT, Unrecorded, ticket, tools
+from ticketflow.broker.embedded import EmbeddedBroker
+from ticketflow.broker.relay import Relay
+from ticketflow.db.batching import BatchLimits
+from ticketflow.db.checkpoints import CheckpointSaver
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Leases
+from ticketflow.db.migrate import migrate
+from ticketflow.db.outbox import Outbox
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.domain.delivery import RetryPolicy
+from ticketflow.domain.errors import ConfigurationError
+from ticketflow.domain.tickets import Channel, Status
+from ticketflow.services.intake import Caller, Intake, NewTicket
+from ticketflow.worker.consumer import Worker, WorkerParts
+from ticketflow.workflow.graph import compile_graph
+from ticketflow.workflow.state import FLOW_VERSION, RunContext
+
+OURS, STOCK, BARE = "ticketflow", "langgraph_postgres_saver", "langgraph_no_saver"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    tickets: int = 400
+    in_flight: int = 50
+    rounds: int = 5
+
+
+class CountingGateway:
+    """The gateway, with its calls counted."""
+
+    def __init__(self, inner: PostgresGateway) -> None:
+        self._inner = inner
+        self.calls: Counter[str] = Counter()
+
+    async def call(self, function: str, args: Any) -> Any:
+        self.calls[function] += 1
+        return await self._inner.call(function, args)
+
+    async def ping(self) -> None:
+        await self._inner.ping()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+Contender = Callable[[int, int], Awaitable[float]]
+"""Runs so many tickets with so many in flight and returns the seconds that it took."""
+
+
+async def measure(database: Callable[[], Any], plan: Plan) -> dict[str, Any]:
+    """Run the contenders in turn, round by round. ``database`` makes an empty throwaway database's URL, as a context."""
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(_ours(await stack.enter_async_context(database())))
+        contenders: dict[str, Contender] = {
+            OURS: ours.run,
+            STOCK: await stack.enter_async_context(_stock(await stack.enter_async_context(database()))),
+            BARE: _bare(),
+        }
+        for contender in contenders.values():
+            await contender(plan.in_flight, plan.in_flight)
+        ours.calls.clear()
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(plan.rounds):
+            for name, contender in contenders.items():
+                seconds[name].append(await contender(plan.tickets, plan.in_flight))
+        crowded = sum(ours.calls.values()) / (plan.tickets * plan.rounds)
+        ours.calls.clear()
+        await ours.run(20, 1)
+        alone = dict(ours.calls)
+    rates = {name: [plan.tickets / second for second in row] for name, row in seconds.items()}
+    return {
+        "row": "durable six-step tickets per second",
+        "tickets_a_round": plan.tickets,
+        "in_flight": plan.in_flight,
+        "rounds": plan.rounds,
+        "tickets_per_second": {name: _spread(row) for name, row in rates.items()},
+        "ratios": {
+            "to_langgraph_postgres_saver": _ratio(rates[OURS], rates[STOCK]),
+            "to_langgraph_no_saver": _ratio(rates[OURS], rates[BARE]),
+        },
+        "targets": {"to_langgraph_postgres_saver": 3.0, "to_langgraph_no_saver": 0.5},
+        "database_calls_per_ticket": {
+            "alone": round(sum(alone.values()) / 20, 2),
+            "alone_by_function": {name: round(count / 20, 2) for name, count in sorted(alone.items())},
+            "at_full_load": round(crowded, 2),
+        },
+    }
+
+
+def _spread(values: list[float], digits: int = 1) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), digits),
+        "min": round(min(values), digits),
+        "max": round(max(values), digits),
+    }
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Round by round, so that a machine that slows down for a while slows both sides of a ratio."""
+    return _spread([a / b for a, b in zip(ours, theirs, strict=True)], digits=2)
+
+
+class _Ended:
+    """Counts tickets as the worker reports them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.wanted = 0
+        self.reached = asyncio.Event()
+
+    def expect(self, tickets: int) -> None:
+        self.wanted = self.count + tickets
+        self.reached.clear()
+
+    def in_flight(self, tickets: int) -> None:
+        """Not measured here."""
+
+    def processed(self, status: Status, seconds: float) -> None:
+        assert status is Status.COMPLETED
+        self.count += 1
+        if self.count >= self.wanted:
+            self.reached.set()
+
+    def retried(self, reason: str) -> None:
+        raise AssertionError(f"a ticket was retried: {reason}")
+
+    def lease_lost(self) -> None:
+        raise AssertionError("a lease was lost")
+
+    def created(self, channel: Channel) -> None:
+        """Not measured here."""
+
+
+class _Ours:
+    def __init__(self, gateway: CountingGateway) -> None:
+        self.gateway = gateway
+        self.calls: Counter[str] = Counter()
+        """Database calls by function, of the measured stretches alone."""
+        self._ended = _Ended()
+        self._broker = EmbeddedBroker(gateway, timedelta(seconds=30))
+        self._outbox = Outbox(gateway)
+        self._relay = Relay(self._outbox, self._broker)
+        self._commits = Commits(gateway, BatchLimits(), on_wake_up=self._relay.wake)
+        self._intake = Intake(self._commits, self._ended)
+        self._graph = compile_graph(CheckpointSaver(gateway))
+
+    async def run(self, tickets: int, in_flight: int) -> float:
+        """The clock starts when all tickets stand in the queue, and stops when the last one is completed."""
+        parts = WorkerParts(
+            broker=self._broker,
+            leases=Leases(self.gateway, "bench", timedelta(seconds=30)),
+            commits=self._commits,
+            graph=self._graph,
+            tools=tools(),
+            policy=RetryPolicy(),
+            observer=self._ended,
+        )
+        await self._intake.take_in_many(
+            [NewTicket("cus_bench", "Keypad dark", TEXT, idempotency_key=uuid4().hex) for _ in range(tickets)],
+            Caller("bench"),
+        )
+        relay = asyncio.create_task(self._relay.run())
+        while sum((await self._broker.depths()).values()) < tickets:
+            await asyncio.sleep(0.01)
+        relay.cancel()
+        await asyncio.gather(relay, return_exceptions=True)
+        self._ended.expect(tickets)
+        worker = Worker(parts, in_flight)
+        calls_before = Counter(self.gateway.calls)
+        started = time.perf_counter()
+        running = asyncio.create_task(worker.run(5))
+        await self._ended.reached.wait()
+        seconds = time.perf_counter() - started
+        # Setting the stage and clearing it away is not the tickets' cost.
+        self.calls += Counter(self.gateway.calls) - calls_before
+        worker.stop()
+        await running
+        return seconds
+
+
+@asynccontextmanager
+async def _ours(url: str) -> AsyncIterator[_Ours]:
+    await migrate(url)
+    gateway = PostgresGateway(url, 8)
+    await gateway.open()
+    try:
+        yield _Ours(CountingGateway(gateway))
+    finally:
+        await gateway.aclose()
+
+
+@asynccontextmanager
+async def _stock(url: str) -> AsyncIterator[Contender]:
+    """LangGraph's saver as its documentation sets it up for production: a pool of autocommit connections."""
+    try:
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    except ImportError as error:
+        raise ConfigurationError("the benchmark needs its anchors: pip install 'ticketflow[dev]'") from error
+    from psycopg.rows import dict_row
+    from psycopg_pool import AsyncConnectionPool
+
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=20,
+        open=False,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+    )
+    async with pool:
+        saver = AsyncPostgresSaver(pool)
+        await saver.setup()
+        yield _runner(compile_graph(saver))
+
+
+def _bare() -> Contender:
+    return _runner(compile_graph())
+
+
+def _runner(graph: Any) -> Contender:
+    kit = tools()
+
+    async def run(tickets: int, in_flight: int) -> float:
+        slots = asyncio.Semaphore(in_flight)
+
+        async def one() -> None:
+            async with slots:
+                current = ticket()
+                await graph.ainvoke(
+                    {"flow_version": FLOW_VERSION},
+                    {"configurable": {"thread_id": str(current.id)}},
+                    context=RunContext(current, kit, Unrecorded()),
+                )
+
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(tickets)))
+        return time.perf_counter() - started
+
+    return run

@@ -1,0 +1,96 @@
+"""What every contender works with: the same six steps, a model that answers at once, and no knowledge base to wait for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from ticketflow.db.reads import PastTicket
+from ticketflow.domain.tickets import Channel, Status, Ticket
+from ticketflow.knowledge.articles import Passage
+from ticketflow.knowledge.library import Hit
+from ticketflow.llm.port import AnswerT, Question, Reply, Usage
+from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, ReviewScores, TaskName
+from ticketflow.workflow.state import StepName, StepReport, Tools
+
+TEXT = (
+    "Since this morning the keypad of my lock stays dark. New batteries did not help, and the app says that the lock "
+    "is offline although the hub is fine. How do I get it back without drilling the door open?"
+)
+_PASSAGE = Passage(
+    "Waking the keypad",
+    "Hold the lock's inner button for ten seconds until the ring blinks twice, then enter your code within a minute.",
+)
+_HIT = Hit("lock-keypad-dark", "The keypad stays dark", 0.9, (_PASSAGE,))
+_ANSWERS = {
+    TaskName.CLASSIFY: Classification(
+        category="technical", priority="medium", confidence=0.9, language="en", reason="a device does not respond"
+    ),
+    TaskName.EXTRACT: Extraction(order_id=None, product="lock", issue_type="defect", urgency="medium"),
+    TaskName.DRAFT: Draft(text=f"Hello,\n\n{_PASSAGE.body}\n\nKind regards", citations=[_HIT.id]),
+    TaskName.REVIEW: Review(verdict="approve", scores=ReviewScores(accuracy=0.9, tone=0.9, policy=1.0), problems=[]),
+}
+
+
+class InstantModel:
+    """Answers in no time, so that what remains is the cost of durability."""
+
+    name = "instant"
+
+    async def ask(self, question: Question[AnswerT]) -> Reply[AnswerT]:
+        answer: Any = _ANSWERS[question.task]
+        return Reply(answer, self.name, Usage(1, 500, 120, 0))
+
+    async def check(self) -> None:
+        """Always there."""
+
+    async def aclose(self) -> None:
+        """Holds nothing."""
+
+
+class InstantShelf:
+    """One article and no history, for the search and history ports."""
+
+    async def search(self, query: str, limit: int = 5, passages: int = 3) -> list[Hit]:
+        return [_HIT]
+
+    async def history(self, customer_id: str, except_ticket: UUID, limit: int = 5) -> list[PastTicket]:
+        return []
+
+
+class Unobserved:
+    def stepped(self, step: str, outcome: str, seconds: float) -> None:
+        """Not measured here."""
+
+
+class Unrecorded:
+    """The recorder of a contender that keeps no trail."""
+
+    def begin(self, step: StepName) -> None:
+        """Not kept."""
+
+    def record(self, report: StepReport) -> None:
+        """Not kept."""
+
+
+def tools() -> Tools:
+    shelf = InstantShelf()
+    return Tools(model=InstantModel(), search=shelf, history=shelf, rules=(), observer=Unobserved())
+
+
+def ticket() -> Ticket:
+    now = datetime.now(UTC)
+    return Ticket(
+        id=uuid4(),
+        customer_id="cus_bench",
+        subject="Keypad dark",
+        body=TEXT,
+        channel=Channel.API,
+        status=Status.PROCESSING,
+        version=1,
+        attempt=1,
+        flow_version="1",
+        created_at=now,
+        updated_at=now,
+    )

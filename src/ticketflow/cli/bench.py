@@ -1,0 +1,35 @@
+"""``bench``: the rows of the speed table, measured side by side and printed as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+
+from ticketflow.bench import durable_steps
+from ticketflow.cli.console import err, fail, say_json
+from ticketflow.cli.throwaway import throwaway_database
+from ticketflow.domain.errors import TicketflowError
+from ticketflow.settings import Settings
+from ticketflow.telemetry import logs
+from ticketflow.worker.main import event_loop
+
+ROWS = {"durable-steps": durable_steps.measure}
+
+
+def bench(settings: Settings, rows: list[str], plan: durable_steps.Plan) -> int:
+    """Measure the named rows, or all. Returns the exit code; JSON goes to stdout."""
+    logs.configure("ERROR")
+
+    async def run() -> None:
+        measured = []
+        for name in rows or list(ROWS):
+            err.print(f"{name}: {plan.rounds} rounds of {plan.tickets} tickets a contender ...")
+            measured.append(await ROWS[name](lambda: throwaway_database(settings, "bench"), plan))
+        say_json({"python": platform.python_version(), "machine": platform.machine(), "rows": measured})
+
+    try:
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            runner.run(run())
+    except TicketflowError as error:
+        return fail(error)
+    return 0
