@@ -105,7 +105,7 @@ def running(arguments: Sequence[str], environment: dict[str, str], cwd: Path) ->
 
 
 def until(true: Callable[[], Any], timeout: float, what: str, every: float = 0.02) -> Any:
-    """Poll until ``true()`` is truthy and return that. Fails the test after ``timeout`` seconds, which is no measure of speed."""
+    """Poll until ``true()`` is truthy and return that. Fails the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if value := true():

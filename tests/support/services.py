@@ -1,7 +1,8 @@
 """The real servers that the tests run against: those that are there already, else the nearest way to have them.
 
-PostgreSQL: ``DATABASE_URL``, else 127.0.0.1:5432, else the embedded one. RabbitMQ: ``RABBITMQ_URL``, else 127.0.0.1:5672, else
-``docker compose up -d rabbitmq``, else Debian's ``rabbitmq-server``; else one line that says what to install.
+PostgreSQL: ``DATABASE_URL``, else 127.0.0.1:5432, else the embedded one. RabbitMQ: ``RABBITMQ_URL``, else
+127.0.0.1:5672, else ``docker compose up -d rabbitmq``, else Debian's ``rabbitmq-server``; else one line that says what
+to install.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ticketflow.domain.routing import Lane
 
 ROOT = Path(__file__).parents[2]
 NO_RABBITMQ = (
-    "the tests need a RabbitMQ: set RABBITMQ_URL, or install Docker with compose, or run `apt-get install rabbitmq-server`"
+    "the tests need a RabbitMQ: set RABBITMQ_URL, or install Docker with compose, or `apt-get install rabbitmq-server`"
 )
 
 

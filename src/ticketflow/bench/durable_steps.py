@@ -1,7 +1,8 @@
-"""Row one: durable six-step tickets per second in one process, against LangGraph's own saver and against no saver at all.
+"""Row one: durable six-step tickets per second in one process, against LangGraph's own saver and against no saver at
+all.
 
-Ours is the whole worker: queue, claim, steps with checkpoint and event trail, settlement. The anchors run the same compiled
-steps, without queue, claim, trail or settlement, with as many tickets in flight.
+Ours is the whole worker: queue, claim, steps with checkpoint and event trail, settlement. The anchors run the same
+compiled steps, without queue, claim, trail or settlement, with as many tickets in flight.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ Contender = Callable[[int, int], Awaitable[float]]
 
 
 async def measure(database: Callable[[], Any], plan: Plan) -> dict[str, Any]:
-    """Run the contenders in turn, round by round. ``database`` makes an empty throwaway database's URL, as a context."""
+    """Run the contenders in turn, round by round. ``database`` gives the URL of an empty one, as a context."""
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(_ours(await stack.enter_async_context(database())))
         contenders: dict[str, Contender] = {
@@ -180,7 +181,8 @@ class _Ours:
             Caller("bench"),
         )
         relay = asyncio.create_task(self._relay.run())
-        while sum((await self._broker.depths()).values()) < tickets:
+        # A queue does not announce its depth, so it is asked.
+        while sum((await self._broker.depths()).values()) < tickets:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         relay.cancel()
         await asyncio.gather(relay, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What every contender works with: the same six steps, a model that answers at once, and no knowledge base to wait for."""
+"""What every contender works with: the same six steps, a model that answers at once, no knowledge base to wait for."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ ItemT = TypeVar("ItemT")
 
 
 class LaneBuffer(Generic[ItemT]):
-    """What has arrived, by lane. ``pop`` uses the smooth weighted round robin of nginx: each waiting lane gains its weight,
-    the richest goes and pays what all gained, so shares hold over any stretch and turns are spread out."""
+    """What has arrived, by lane. ``pop`` uses the smooth weighted round robin of nginx: each waiting lane gains its
+    weight, the richest goes and pays what all gained, so shares hold over any stretch and turns are spread out.
+    """
 
     def __init__(self, weights: Mapping[Lane, int] = WEIGHTS) -> None:
         self._weights = weights

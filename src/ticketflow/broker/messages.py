@@ -1,4 +1,4 @@
-"""The wake-up message: ``{v, ticket_id, reason, enqueued_at}``. The truth is in the database; a message only says "look"."""
+"""The wake-up message: ``{v, ticket_id, reason, enqueued_at}``. The database knows the rest; this only says "look"."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Group commit: whatever waits at the same time travels together.
 
-Alone, a request leaves at once; while calls are under way, later requests gather and leave as one. No timer is involved,
-so an idle system pays nothing and a busy one batches by itself.
+Alone, a request leaves at once; while calls are under way, later requests gather and leave as one. No timer is
+involved, so an idle system pays nothing and a busy one batches by itself.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """``size``: most requests in one call. ``parallel``: most calls under way. ``patience``: seconds to keep trying while the
-    store is away, before the waiting requests are told."""
+    """``size``: most requests in one call. ``parallel``: most calls under way. ``patience``: seconds to keep trying
+    while the store is away, before the waiting requests are told.
+    """
 
     size: int = 256
     parallel: int = 2
@@ -31,9 +32,9 @@ class BatchLimits:
 class Batcher(Generic[RequestT, ResultT]):
     """Sends requests in batches through ``send``, which answers in the same order.
 
-    Two requests with the same ``key`` never travel together, and keep their order. Requests must be safe to repeat: after a
-    lost answer the whole batch is sent again. A batch that the store refuses as poison is taken apart, so that one bad
-    request fails alone.
+    Two requests with the same ``key`` never travel together, and keep their order. Requests must be safe to repeat:
+    after a lost answer the whole batch is sent again. A batch that the store refuses as poison is taken apart, so that
+    one bad request fails alone.
     """
 
     def __init__(

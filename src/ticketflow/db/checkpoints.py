@@ -1,8 +1,8 @@
 """The LangGraph checkpointer: checkpoints in PostgreSQL, behind the same door as everything else.
 
-Two ways of writing. On its own, each ``aput`` and ``aput_writes`` is durable when it returns, as LangGraph's contract asks. Within a
-worker's run (``configurable["run"]``), a step's checkpoint is handed to the run, which commits it in one Change together with
-the step's event under the ticket's lease; that is what makes a step all or nothing.
+Two ways of writing. On its own, each ``aput`` and ``aput_writes`` is durable when it returns, as LangGraph's contract
+asks. Within a worker's run (``configurable["run"]``), a step's checkpoint is handed to the run, which commits it in one
+Change together with the step's event under the ticket's lease; that is what makes a step all or nothing.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from ticketflow.domain.change import Change, Outcome
 class Commits:
     """The one writer of tickets and events.
 
-    ``on_wake_up`` is called after a commit that put something into the outbox, so that a relay in the same process need not
-    wait for its next look.
+    ``on_wake_up`` is called after a commit that put something into the outbox, so that a relay in the same process need
+    not wait for its next look.
     """
 
     def __init__(

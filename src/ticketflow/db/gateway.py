@@ -8,9 +8,9 @@ from typing import Any, Protocol
 class Gateway(Protocol):
     """Calls ``ticketflow_*`` functions.
 
-    ``call`` raises ``StoreUnavailable`` when the answer is not known (connection lost, time-out, deadlock: the call may or may
-    not have taken effect), ``Poison`` when the data itself was refused (nothing took effect), and ``ConfigurationError``
-    when the schema is not there.
+    ``call`` raises ``StoreUnavailable`` when the answer is not known (connection lost, time-out, deadlock: the call may
+    or may not have taken effect), ``Poison`` when the data itself was refused (nothing took effect), and
+    ``ConfigurationError`` when the schema is not there.
     """
 
     async def call(self, function: str, args: Any) -> Any: ...

@@ -71,7 +71,7 @@ class Leases:
         )
 
     async def claim(self, ticket_id: UUID, *, takeover: bool, request_id: str | None = None) -> Claimed:
-        """Take a ticket under a fresh token. ``takeover``: its former holder is known to be gone, do not wait for the expiry."""
+        """Take a ticket under a fresh token. ``takeover``: its former holder is known to be gone, so do not wait."""
         return await self._batcher.submit(_Claim(ticket_id, takeover, request_id, uuid4()))
 
     async def extend(self, leases: Sequence[Lease]) -> set[UUID]:

@@ -39,7 +39,7 @@ class Outbox:
         self._gateway = gateway
 
     async def take(self, limit: int, hold: timedelta, sent: Sequence[int] = ()) -> list[OutboxRow]:
-        """Forget the rows in ``sent`` and take up to ``limit`` others; untouched, they are offered again after ``hold``."""
+        """Forget the rows in ``sent``, take up to ``limit`` others; untouched, they come again after ``hold``."""
         rows = await self._gateway.call(
             "ticketflow_outbox_take", {"limit": limit, "hold_ms": milliseconds(hold), "sent": list(sent)}
         )

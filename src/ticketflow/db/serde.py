@@ -44,7 +44,7 @@ class ValueCodec:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether JSON in PostgreSQL gives exactly this value back: exact types only, and nothing that jsonb cannot hold."""
+    """Whether jsonb gives exactly this value back: exact types only, and nothing that it cannot hold."""
     match value:
         case None | bool():
             return True

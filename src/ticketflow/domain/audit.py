@@ -1,7 +1,7 @@
 """The consistency audit: what must hold over every ticket's row, trail, lease, timers and messages.
 
-Pure functions over plain JSON, so that the same checks serve ``ticketflow verify``, the acceptance tests and whoever has an
-export. Each violation names the rule and what was found.
+Pure functions over plain JSON, so that the same checks serve ``ticketflow verify``, the acceptance tests and whoever
+has an export. Each violation names the rule and what was found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Violation:
 
 
 def violations(record: Mapping[str, Any]) -> list[Violation]:
-    """Check one ticket. ``record``: ``{"ticket", "events", "lease", "timers", "outbox", "open_dead_letters"}``, rows as JSON."""
+    """Check one ticket's ``{"ticket", "events", "lease", "timers", "outbox", "open_dead_letters"}``, rows as JSON."""
     ticket = record["ticket"]
     events = [_event(row) for row in record["events"]]
     found: list[Violation] = []
@@ -74,7 +74,7 @@ def _step_problems(events: Sequence[Event]) -> list[tuple[str, str]]:
         for event in events
         if event.event_type == EventType.STEP_COMPLETE and event.step_name in ("draft", "review")
     ) + Counter(
-        # Outside the review loop a step is completed once, whatever the attempt: a retry goes on, it does not begin again.
+        # Outside the review loop a step is completed once in all attempts: a retry goes on, it does not begin anew.
         (None, event.step_name, None)
         for event in events
         if event.event_type == EventType.STEP_COMPLETE and event.step_name not in ("draft", "review")

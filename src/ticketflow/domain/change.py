@@ -21,8 +21,8 @@ from ticketflow.domain.routing import Lane
 class Create:
     """The ticket must not exist yet.
 
-    With ``window_key``, a ticket that was created under the same key within ``window`` counts as the same ticket, so that
-    identical texts are taken in once a day and not once for ever.
+    With ``window_key``, a ticket that was created under the same key within ``window`` counts as the same ticket, so
+    that identical texts are taken in once a day and not once for ever.
     """
 
     window_key: UUID | None = None

@@ -55,9 +55,9 @@ class RetryPolicy:
 def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: float) -> Decision:
     """Decide what follows from ``error`` in attempt number ``attempt`` (from 1).
 
-    A lost lease ends this worker's part. Terminal errors fail at once. Transient ones are retried until ``max_attempts``, no
-    sooner than the provider's ``retry_after``. An error that nobody foresaw is treated as transient: it may be a bug
-    that the next deploy mends, and the attempts are bounded.
+    A lost lease ends this worker's part. Terminal errors fail at once. Transient ones are retried until
+    ``max_attempts``, no sooner than the provider's ``retry_after``. An error that nobody foresaw is treated as
+    transient: it may be a bug that the next deploy mends, and the attempts are bounded.
     """
     if isinstance(error, LeaseLost):
         return StepAside()

@@ -96,8 +96,8 @@ class Event:
 def fold(events: Iterable[Event]) -> dict[str, Any]:
     """The ticket's columns after ``events`` (in ``seq`` order), as JSON values plus aware datetimes.
 
-    An empty trail gives an empty dictionary. ``started_at`` is the time of the first ``processing``; ``completed_at`` that of
-    the latest terminal status, and empty again once a retry leaves it.
+    An empty trail gives an empty dictionary. ``started_at`` is the time of the first ``processing``; ``completed_at``
+    that of the latest terminal status, and empty again once a retry leaves it.
     """
     state: dict[str, Any] = {}
     for event in events:

@@ -38,9 +38,9 @@ def identify(
 ) -> Identity:
     """The id of the ticket that this request means.
 
-    With an idempotency key the id follows from key and customer, for ever. Without one it follows from customer, subject,
-    body and the current window; the store then also compares ``window_key`` so that two posts on either side of a
-    window's edge are still one ticket.
+    With an idempotency key the id follows from key and customer, for ever. Without one it follows from customer,
+    subject, body and the current window; the store then also compares ``window_key`` so that two posts on either side
+    of a window's edge are still one ticket.
     """
     if idempotency_key is not None:
         return Identity(uuid5(NAMESPACE, joined(["key", customer_id, idempotency_key])), None)

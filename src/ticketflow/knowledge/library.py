@@ -14,7 +14,7 @@ SNIPPET_LENGTH = 280
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An article that may help. ``passages`` are its best ones, best first; ``score`` only orders hits of one search."""
+    """An article that may help. ``passages`` are its best ones, best first; ``score`` only orders one search's hits."""
 
     id: str
     title: str

@@ -67,8 +67,8 @@ class Reply(Generic[AnswerT]):
 class Model(Protocol):
     """Anything that can answer a question.
 
-    Raises ``ModelTimeout``, ``RateLimited``, ``ModelUnavailable`` or ``ModelOutputInvalid`` (all transient) after its own
-    retries are used up, and ``ModelRefused`` where asking again is useless.
+    Raises ``ModelTimeout``, ``RateLimited``, ``ModelUnavailable`` or ``ModelOutputInvalid`` (all transient) after its
+    own retries are used up, and ``ModelRefused`` where asking again is useless.
     """
 
     @property

@@ -71,7 +71,8 @@ class Intake:
     async def take_in(self, new: NewTicket, caller: Caller) -> Taken:
         """Store the ticket with its first event and its wake-up, or find the one that is there already.
 
-        Raises ``Invalid`` when an idempotency key comes back with another content, ``StoreUnavailable`` when nothing is stored.
+        Raises ``Invalid`` when an idempotency key comes back with another content, ``StoreUnavailable`` when nothing is
+        stored.
         """
         change, print_ = _creation(new, caller, datetime.now(UTC))
         return self._taken(new, change, print_, await self._commits.apply(change))

@@ -24,8 +24,8 @@ class Retry:
     async def ticket(self, ticket_id: UUID, caller: Caller, expected_version: int | None = None) -> Ticket:
         """Start the next attempt of a failed ticket, or of one that waits for its retry, now.
 
-        Completed steps are kept. Raises ``NotFound``, ``StaleVersion`` when ``expected_version`` is not the ticket's, and
-        ``InvalidMove`` when its status leaves nothing to retry.
+        Completed steps are kept. Raises ``NotFound``, ``StaleVersion`` when ``expected_version`` is not the ticket's,
+        and ``InvalidMove`` when its status leaves nothing to retry.
         """
         for _ in range(_CONFLICT_TRIES):
             ticket = await self._reads.ticket(ticket_id)

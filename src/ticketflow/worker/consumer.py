@@ -1,4 +1,4 @@
-"""The worker: receive, claim, run, settle. Every way out of a message ends in exactly one of ack, requeue and reject."""
+"""The worker: receive, claim, run, settle. Every way out of a message is exactly one of ack, requeue and reject."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Worker:
         self._stopping.set()
 
     async def run(self, drain_seconds: float) -> None:
-        """Consume until ``stop``, then drain: what has not ended after ``drain_seconds`` is released for other workers."""
+        """Consume until ``stop``, then drain: what has not ended after ``drain_seconds`` is released for others."""
         heartbeat = asyncio.create_task(self._keep_leases())
         try:
             async with self._parts.broker.consume(self._concurrency) as consumer:
@@ -279,7 +279,7 @@ class Worker:
 
 
 def presentable(error: Exception) -> str:
-    """The error in one line for trail, dead letter and log: no secrets, no control characters, at most 500 characters."""
+    """The error in one line for trail, dead letter and log: no secrets, no control characters, at most 500 long."""
     text = redacted(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
     return "".join(character if character.isprintable() else " " for character in text)[:500]
 

@@ -83,7 +83,7 @@ def health_app(app: Application) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def health_server(app: Application) -> AsyncIterator[int]:
-    """Serve ``health_app`` on the configured address; yields the port. Raises ``ConfigurationError`` when it is taken."""
+    """Serve ``health_app`` where configured; yields the port. Raises ``ConfigurationError`` when that is taken."""
     listener = listening_socket(app.settings.metrics_host, app.settings.metrics_port)
     async with serving(health_app(app), listener):
         yield listener.getsockname()[1]

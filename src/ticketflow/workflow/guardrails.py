@@ -13,7 +13,10 @@ from ticketflow.domain.tickets import Ticket
 from ticketflow.llm.tasks import TaskName
 from ticketflow.workflow.prompts import prompt
 
-_MONEY = r"(?:refund|reimburs\w*|credit(?:ed)?|compensat\w*|voucher|discount|money back|gutschrift|erstatt\w*|rembours\w*|reembols\w*|rimbors\w*)"
+_MONEY = (
+    r"(?:refund|reimburs\w*|credit(?:ed)?|compensat\w*|voucher|discount|money back"
+    r"|gutschrift|erstatt\w*|rembours\w*|reembols\w*|rimbors\w*)"
+)
 _PROMISE = re.compile(
     r"\b(?:i|we|our team)(?:'ll| will| have|'ve| can| are going to| am going to| just)?\b[^.!?\n]{0,60}"
     r"\b(?:issue|process|grant|give|send|pay|approve|offer|arrange|refund|reimburse|credit|compensate)\w*\b[^.!?\n]{0,60}"

@@ -36,7 +36,8 @@ class StepName(StrEnum):
 class State(TypedDict, total=False):
     """Each step's latest output under its own name, and what the edges need.
 
-    ``passages`` holds, by article id, the text that drafts may quote; ``round`` counts drafts from 1; ``usage`` is the sum over all model calls in ``Usage``'s field names.
+    ``passages`` holds, by article id, the text that drafts may quote; ``round`` counts drafts from 1; ``usage`` is the
+    sum over all model calls in ``Usage``'s field names.
     """
 
     flow_version: str

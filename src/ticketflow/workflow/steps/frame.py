@@ -85,7 +85,7 @@ def spent(state: State) -> Usage:
 async def ask(
     context: RunContext, task: TaskName, material: dict[str, Any], schema: type[Answer]
 ) -> tuple[dict[str, Any], Outcome]:
-    """Put one question to the model. Returns the answer as plain JSON, and an outcome that already names model and cost."""
+    """Put one question to the model. Returns the answer as plain JSON, and an outcome that names model and cost."""
     instructions = prompt(task)
     reply = await context.tools.model.ask(
         Question(
