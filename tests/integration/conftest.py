@@ -1,0 +1,39 @@
+"""The served API, for the tests that talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support import services
+from tests.support.api import Api, served, settings_for
+from tests.support.trails import TTL
+from ticketflow.db.leases import Leases
+
+
+@pytest.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    """The API on a database of the test's own."""
+    async with served(settings_for(database_url)) as serving:
+        yield serving
+
+
+@pytest.fixture
+def leases(api: Api) -> Leases:
+    """Leases in the name of a worker that the test plays."""
+    return Leases(api.app.gateway, "worker-1", TTL)
+
+
+@pytest.fixture(scope="module")
+def bare_database_url(postgres_server: str, template: str) -> Iterator[str]:
+    with services.database(postgres_server, template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bare_api(bare_database_url: str) -> AsyncIterator[Api]:
+    """One API for all tests of a module that store nothing; they run in the module's loop."""
+    async with served(settings_for(bare_database_url)) as serving:
+        yield serving

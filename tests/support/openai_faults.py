@@ -1,0 +1,85 @@
+"""What the OpenAI test server can do wrong on demand, and what it counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+FAULTS = ("rate_limit", "error", "drop", "truncate", "refuse", "garble", "misfit", "quota", "bad_request")
+
+
+@dataclass
+class Faults:
+    """What goes wrong. ``*_every`` hits each n-th call (0 is never); ``next`` comes first, one of ``FAULTS`` a call.
+
+    ``rate_limit`` is a 429 with ``retry_after`` in Retry-After, ``error`` a 500, ``drop`` a connection cut inside the
+    answer, ``truncate`` half an answer with ``finish_reason: length``, ``refuse`` a refusal, ``garble`` text that is no
+    JSON, ``misfit`` JSON that breaks the schema, ``quota`` a 429 ``insufficient_quota``, ``bad_request`` a 400.
+    """
+
+    latency_seconds: float = 0.0
+    rate_limit_every: int = 0
+    error_every: int = 0
+    drop_every: int = 0
+    truncate_every: int = 0
+    refuse_every: int = 0
+    garble_every: int = 0
+    misfit_every: int = 0
+    quota_every: int = 0
+    bad_request_every: int = 0
+    retry_after: str = "1"
+    usage: bool = True
+    models: bool = True
+    echo_key: bool = False
+    """Repeat the caller's key in error messages, as careless gateways do."""
+    content: str | None = None
+    """Answer with exactly this text instead of a canned answer."""
+    next: list[str] = field(default_factory=list)
+
+    def change(self, values: dict[str, Any]) -> None:
+        known = {f.name for f in dataclasses.fields(self)}
+        if unknown := set(values) - known:
+            raise ValueError(f"unknown fault fields: {sorted(unknown)}")
+        if unknown := set(values.get("next", ())) - set(FAULTS):
+            raise ValueError(f"unknown faults: {sorted(unknown)}")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def pick(self, call: int) -> str | None:
+        if self.next:
+            return self.next.pop(0)
+        for name in FAULTS:
+            every = getattr(self, f"{name}_every")
+            if every and call % every == 0:
+                return name
+        return None
+
+
+@dataclass
+class Stats:
+    calls: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    markers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    answered_markers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    total: int = 0
+    rejected: int = 0
+    in_flight: int = 0
+    max_in_flight: int = 0
+    connections: set[Any] = field(default_factory=set)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "total": self.total,
+            "rejected": self.rejected,
+            "calls": dict(self.calls),
+            "answered": dict(self.answered),
+            "faults": dict(self.faults),
+            "markers": {marker: dict(tasks) for marker, tasks in self.markers.items()},
+            "answered_markers": {marker: dict(tasks) for marker, tasks in self.answered_markers.items()},
+            "in_flight": self.in_flight,
+            "max_in_flight": self.max_in_flight,
+            "connections": len(self.connections),
+        }
