@@ -332,9 +332,11 @@ begin
     on conflict (key) do update set ticket_id = excluded.ticket_id, created_at = excluded.created_at
       where k.created_at < clock_timestamp() - item.window_ms * interval '1 millisecond';
   end loop;
+  -- Last come texts that are another ticket's already: they lock nothing, and that ticket may be created in this call.
   for item in
     select value as change, ordinality from jsonb_array_elements(changes) with ordinality
-    order by (value->>'ticket_id')::uuid, ordinality
+    order by exists (select from intake_keys k where k.key = (value->'guard'->>'window_key')::uuid
+                     and k.ticket_id <> (value->>'ticket_id')::uuid), (value->>'ticket_id')::uuid, ordinality
   loop
     outcomes[item.ordinality] := ticketflow_apply(item.change);
   end loop;
@@ -517,6 +519,10 @@ declare
   woken jsonb;
   stale interval := (args->>'stale_ms')::double precision * interval '1 millisecond';
 begin
+  -- One process at a time: two would wake the same tickets, each before it sees what the other wrote.
+  if not pg_try_advisory_xact_lock(7236428002) then
+    return '[]';
+  end if;
   delete from intake_keys where key in (
     select key from intake_keys
     where created_at < clock_timestamp() - (args->>'dedupe_ms')::double precision * interval '1 millisecond'

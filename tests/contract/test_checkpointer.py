@@ -1,8 +1,9 @@
-"""The checkpointer against LangGraph's own conformance suite, on both PostgreSQL versions that Ticketflow meets first."""
+"""The checkpointer against LangGraph's own conformance suite, on both PostgreSQL versions that users meet first."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from langgraph.checkpoint.conformance import checkpointer_test, validate
@@ -59,7 +60,22 @@ def test_a_value_that_we_cannot_have_written_is_refused(stored: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -7, 2**60, 1.5, "text", "nul \x00 inside", [1, [2]], {"a": {"b": None}}, b"\x00", (1, 2), {1: 2}],
+    [
+        None,
+        True,
+        0,
+        -7,
+        2**60,
+        1.5,
+        "text",
+        "nul \x00 inside",
+        [1, [2]],
+        {"a": {"b": None}},
+        b"\x00",
+        {3, 4},
+        UUID(int=5),
+        {1: 2},
+    ],
 )
 def test_every_value_comes_back_as_it_was(value: object) -> None:
     codec = ValueCodec()

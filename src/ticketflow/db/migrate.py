@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
 
@@ -38,7 +39,7 @@ def shipped() -> list[Migration]:
 async def pending(url: str) -> list[Migration]:
     """What ``migrate`` would apply. Raises ``StoreUnavailable`` when the database does not answer."""
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
+        async with await _connected(url) as connection:
             applied = await _applied(connection)
     except psycopg.OperationalError as error:
         raise StoreUnavailable(str(error).strip().splitlines()[0]) from error
@@ -46,13 +47,14 @@ async def pending(url: str) -> list[Migration]:
 
 
 async def migrate(url: str) -> list[Migration]:
-    """Apply what is missing and return it. Each migration is one transaction; a second process waits and finds nothing left.
+    """Apply what is missing and return it. Each migration is one transaction; a second process waits and finds nothing
+    left.
 
-    Raises ``ConfigurationError`` when an applied migration is not the one that this release ships, or when the database was
-    migrated by a later release, and ``StoreUnavailable`` when it does not answer.
+    Raises ``ConfigurationError`` when an applied migration is not the one that this release ships, or when the database
+    was migrated by a later release, and ``StoreUnavailable`` when it does not answer.
     """
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5) as connection:
+        async with await _connected(url) as connection:
             await connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
             try:
                 return await _apply_missing(connection)
@@ -62,6 +64,18 @@ async def migrate(url: str) -> list[Migration]:
         raise StoreUnavailable(str(error).strip().splitlines()[0]) from error
 
 
+async def _connected(url: str) -> psycopg.AsyncConnection:
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # libpq's own words would quote the part that it does not understand, which may be the password.
+        raise ConfigurationError(
+            "DATABASE_URL is not a connection string that PostgreSQL understands; "
+            "special characters in user and password must be percent-encoded"
+        ) from None
+    return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
+
+
 async def _apply_missing(connection: psycopg.AsyncConnection) -> list[Migration]:
     await connection.execute(
         """create table if not exists schema_migrations (
@@ -69,6 +83,8 @@ async def _apply_missing(connection: psycopg.AsyncConnection) -> list[Migration]
              applied_at timestamptz not null default clock_timestamp())"""
     )
     applied = await _applied(connection)
+    if later := applied.keys() - {migration.number for migration in shipped()}:
+        raise ConfigurationError(f"the database was migrated by a later release: it has migration {max(later)}")
     done = []
     for migration in shipped():
         checksum = applied.get(migration.number)

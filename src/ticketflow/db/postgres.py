@@ -52,6 +52,17 @@ class PostgresGateway:
         await self._fetch(sql.SQL("select 1"), ())
 
     async def _fetch(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
+        try:
+            return await self._fetched(statement, parameters)
+        finally:
+            if task and task.cancelling() > cancelled_before:
+                # The pool waits with asyncio.wait_for, which up to Python 3.11 loses a cancellation that meets an
+                # answer; whoever cancelled this task would then wait for it for ever.
+                raise asyncio.CancelledError
+
+    async def _fetched(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._pool.connection() as connection:
                 cursor = await connection.execute(statement, parameters)

@@ -1,0 +1,129 @@
+"""Leases: one worker at a time, fenced from whoever had the ticket before."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.support.trails import TTL, applied, claimed, event, everything, new_ticket, step_done, under, with_everything
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, Unknown
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.domain.change import CheckpointRow, HoldsLease, Refusal, Refused
+from ticketflow.domain.tickets import Status
+
+
+def set_expiry(database_url: str, ticket_id: UUID, seconds: int) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "update leases set expires_at = clock_timestamp() + %s * interval '1 second' where ticket_id = %s",
+            (seconds, ticket_id),
+        )
+
+
+async def test_a_claim_answers_what_stands_in_its_way(commits: Commits, leases: Leases, others: Leases) -> None:
+    free, taken, done = [await new_ticket(commits) for _ in range(3)]
+    await claimed(leases, taken)
+    await applied(commits, under(await claimed(leases, done), event(status="completed"), release=True))
+    outcomes = await asyncio.gather(
+        *(others.claim(ticket_id, takeover=False) for ticket_id in (free, taken, done, uuid4()))
+    )
+    lease, *refusals = outcomes
+    assert isinstance(lease, Lease)
+    assert (lease.ticket.status, lease.ticket.version, lease.takeovers) == (Status.PROCESSING, 2, 0)
+    assert lease.checkpoint is None
+    assert refusals == [Held("worker-1"), NotClaimable(Status.COMPLETED), Unknown()]
+
+
+async def test_of_many_claims_at_once_one_wins(commits: Commits, gateway: PostgresGateway) -> None:
+    ticket_id = await new_ticket(commits)
+    workers = [Leases(gateway, f"worker-{number}", TTL) for number in range(12)]
+    outcomes = await asyncio.gather(*(worker.claim(ticket_id, takeover=False) for worker in workers))
+    winners = [outcome for outcome in outcomes if isinstance(outcome, Lease)]
+    assert len(winners) == 1
+    assert sum(isinstance(outcome, Held) for outcome in outcomes) == 11
+
+
+@pytest.mark.parametrize("how", ["takeover", "expiry"])
+async def test_after_a_takeover_the_former_owner_changes_nothing(
+    commits: Commits, leases: Leases, others: Leases, database_url: str, how: str
+) -> None:
+    ticket_id = await new_ticket(commits)
+    old = await claimed(leases, ticket_id)
+    await applied(commits, under(old, step_done("classify")))
+    if how == "expiry":
+        set_expiry(database_url, ticket_id, -1)
+    new = await claimed(others, ticket_id, takeover=how == "takeover")
+    assert new.takeovers == 1
+    before = everything(database_url)
+    for change in (
+        under(old),
+        under(old, release=True),
+        with_everything(ticket_id=ticket_id, guard=HoldsLease(old.token)),
+    ):
+        assert await commits.apply(change) == Refused(Refusal.LEASE, new.ticket.version)
+    assert await leases.extend([old]) == {ticket_id}
+    await leases.release([old])
+    assert everything(database_url) == before
+    await applied(commits, under(new, step_done("extract")))
+
+
+async def test_takeovers_are_counted_until_a_step_is_completed(commits: Commits, leases: Leases, reads: Reads) -> None:
+    ticket_id = await new_ticket(commits)
+    await claimed(leases, ticket_id)
+    for expected in (1, 2, 3):
+        lease = await claimed(leases, ticket_id, takeover=True)
+        assert lease.takeovers == expected
+    last = (await reads.events(ticket_id) or ())[-1]
+    assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == (
+        "retry",
+        "takeover",
+        "worker-1",
+    )
+    await applied(commits, under(lease, step_done("classify")))
+    assert (await claimed(leases, ticket_id, takeover=True)).takeovers == 1
+
+
+async def test_a_claim_brings_the_newest_checkpoint_with_every_channel(commits: Commits, leases: Leases) -> None:
+    ticket_id = await new_ticket(commits)
+    lease = await claimed(leases, ticket_id)
+    for number, (name, channels) in enumerate(
+        (("c1", {"a": {"v": "1", "j": 1}, "b": {"v": "1", "j": 2}}), ("c2", {"a": {"v": "2", "j": 3}}))
+    ):
+        versions = {"a": str(number + 1), "b": "1"}
+        row = CheckpointRow(str(ticket_id), "", name, None, {"channel_versions": versions}, {}, channels)
+        await applied(commits, under(lease, step_done("classify"), checkpoint=row))
+    resumed = await claimed(leases, ticket_id, takeover=True)
+    assert resumed.checkpoint is not None
+    assert resumed.checkpoint["checkpoint_id"] == "c2"
+    assert {name: value["j"] for name, value in resumed.checkpoint["channels"].items()} == {"a": 3, "b": 2}
+
+
+async def test_extend_keeps_what_is_ours_and_names_what_was_lost(
+    commits: Commits, leases: Leases, others: Leases, database_url: str
+) -> None:
+    kept, lost, returned = [await claimed(leases, await new_ticket(commits)) for _ in range(3)]
+    await claimed(others, lost.ticket.id, takeover=True)
+    await applied(commits, under(returned, release=True))
+    set_expiry(database_url, kept.ticket.id, 1)
+    assert await leases.extend([kept, lost, returned]) == {lost.ticket.id, returned.ticket.id}
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select worker, expires_at > clock_timestamp() + interval '20 seconds' from leases order by 1"
+        ).fetchall()
+    assert rows == [("worker-1", True), ("worker-2", True)]
+    assert await leases.extend([]) == set()
+
+
+async def test_a_released_ticket_is_woken_and_claimed_at_once(
+    commits: Commits, leases: Leases, others: Leases, reads: Reads
+) -> None:
+    ticket_id = await new_ticket(commits, wake=False)
+    lease = await claimed(leases, ticket_id)
+    await leases.release([lease])
+    assert (await reads.wakers(ticket_id))["outbox"] == 1
+    assert (await claimed(others, ticket_id)).ticket.id == ticket_id

@@ -1,0 +1,145 @@
+"""Migrations run once, in order, in one process at a time; and what they leave behind is closed to everyone else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ticketflow.db.migrate import migrate, pending, shipped
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
+
+NAMES = [migration.name for migration in shipped()]
+
+
+def applied_at(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute("select * from schema_migrations order by number").fetchall()
+
+
+def change(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+
+
+async def test_two_at_once_migrate_once(empty_database_url: str) -> None:
+    assert len(await pending(empty_database_url)) == len(NAMES) > 0
+    done = await asyncio.gather(*(migrate(empty_database_url) for _ in range(3)))
+    assert [[migration.name for migration in each] for each in sorted(done, key=len)] == [[], [], NAMES]
+    assert [row[1] for row in applied_at(empty_database_url)] == NAMES
+    assert await pending(empty_database_url) == []
+
+
+async def test_migrating_again_changes_nothing(database_url: str) -> None:
+    before = applied_at(database_url)
+    assert await migrate(database_url) == []
+    assert applied_at(database_url) == before
+
+
+async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:
+    change(empty_database_url, "create table queue_consumers (in_the_way integer)")
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        await migrate(empty_database_url)
+    assert [row[1] for row in applied_at(empty_database_url)] == NAMES[:4]
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("select to_regclass('queue_messages')").fetchone() == (None,)
+    change(empty_database_url, "drop table queue_consumers")
+    assert [migration.name for migration in await migrate(empty_database_url)] == NAMES[4:]
+
+
+async def test_a_migration_that_was_applied_in_another_wording_is_refused(database_url: str) -> None:
+    change(database_url, "update schema_migrations set checksum = 'x' where number = 2")
+    with pytest.raises(ConfigurationError, match=NAMES[1]):
+        await migrate(database_url)
+
+
+async def test_a_database_of_a_later_release_is_not_migrated(database_url: str) -> None:
+    change(database_url, "insert into schema_migrations (number, name, checksum) values (9999, '9999_later', 'x')")
+    with pytest.raises(ConfigurationError, match="later release"):
+        await migrate(database_url)
+    # But this release may run on it: that is how a new one is rolled out.
+    assert await pending(database_url) == []
+
+
+async def test_a_server_that_is_away_is_an_error_of_ours_without_the_password() -> None:
+    url = "postgresql://someone:hunter2@127.0.0.1:1/nothing"
+    for attempt in (migrate, pending):
+        with pytest.raises(StoreUnavailable) as refused:
+            await attempt(url)
+        assert "hunter2" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+async def test_a_schema_that_is_not_there_says_what_to_run(empty_database_url: str) -> None:
+    gateway = PostgresGateway(empty_database_url, 2)
+    await gateway.open()
+    try:
+        with pytest.raises(ConfigurationError, match="ticketflow migrate"):
+            await Reads(gateway).stats()
+    finally:
+        await gateway.aclose()
+
+
+@pytest.fixture
+def stranger(database_url: str) -> Iterator[str]:
+    """A role that may connect and was granted nothing."""
+    name = f"ticketflow_test_{uuid4().hex[:12]}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {}").format(sql.Identifier(name)))
+        yield name
+        connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+async def test_every_table_has_row_level_security(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        tables = connection.execute(
+            "select relname, relrowsecurity from pg_class "
+            "where relkind in ('r', 'p') and relnamespace = current_schema()::regnamespace"
+        ).fetchall()
+    assert len(tables) >= 15
+    assert [name for name, secured in tables if not secured] == []
+
+
+async def test_no_function_of_ours_may_be_called_by_a_role_that_was_granted_nothing(
+    database_url: str, stranger: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        functions = connection.execute(
+            "select p.oid::regprocedure::text, has_function_privilege(%s, p.oid, 'execute') from pg_proc p "
+            "where p.proname like 'ticketflow\\_%%' and p.pronamespace = current_schema()::regnamespace",
+            (stranger,),
+        ).fetchall()
+    assert len(functions) > 30
+    assert [name for name, callable_ in functions if callable_] == []
+
+
+async def test_a_role_that_is_granted_the_tables_still_sees_no_row(database_url: str, stranger: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("insert into queue_consumers values (gen_random_uuid(), now())")
+        role = sql.Identifier(stranger)
+        connection.execute(sql.SQL("grant usage on schema public to {}").format(role))
+        connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
+        connection.execute(sql.SQL("set role {}").format(role))
+        assert connection.execute("select count(*) from queue_consumers").fetchone() == (0,)
+        assert connection.execute("select count(*) from schema_migrations").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select ticketflow_stats('{}')")
+        connection.execute("reset role")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:100%sure@db/x", "postgresql://u:p@db/x?nonsense=1", "postgresql://u:p%00@db/"]
+)
+async def test_a_connection_string_that_cannot_be_read_is_refused_without_quoting_it(url: str) -> None:
+    for attempt in (migrate, pending):
+        with pytest.raises(ConfigurationError, match="DATABASE_URL") as refused:
+            await attempt(url)
+        assert "sure" not in str(refused.value)
+        assert "\n" not in str(refused.value)

@@ -1,0 +1,170 @@
+"""A wire that tests can cut: a TCP proxy between a client and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+
+
+class TcpProxy:
+    """Passes bytes both ways between ``127.0.0.1:port`` and the target, until it is cut.
+
+    Entered, it listens; ``cut`` breaks every connection and has new ones refused; ``restore`` listens again on the
+    same port. A ``target_host`` that begins with ``/`` is the folder of PostgreSQL's Unix socket.
+    """
+
+    def __init__(self, target_host: str, target_port: int) -> None:
+        self._target = (target_host, target_port)
+        self._server: asyncio.Server | None = None
+        self._place: socket.socket | None = None
+        self._wires: dict[asyncio.Task[None], set[asyncio.StreamWriter]] = {}
+
+    @property
+    def port(self) -> int:
+        assert self._place is not None, "the proxy is not entered"
+        port: int = self._place.getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected through it now."""
+        return len(self._wires)
+
+    async def __aenter__(self) -> TcpProxy:
+        # Bound for as long as the proxy lives and never listening: while the wire is cut, nobody else gets the port.
+        self._place = _bound(0)
+        try:
+            await self.restore()
+        except BaseException:
+            self._place.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.cut()
+        assert self._place is not None
+        self._place.close()
+
+    async def restore(self) -> None:
+        """Accept connections (again)."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accepted, sock=_bound(self.port))
+
+    async def cut(self) -> None:
+        """Break every connection at once and refuse new ones. Done when this returns."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        while self._wires:
+            for writers in self._wires.values():
+                for writer in writers:
+                    writer.transport.abort()
+            for task in self._wires:
+                task.cancel()
+            await asyncio.wait(self._wires)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        writers = {writer}
+        self._wires[task] = writers
+        try:
+            if self._server is None:
+                return
+            there, back = await self._connect()
+            writers.add(back)
+            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+        except (OSError, asyncio.CancelledError):
+            # A broken wire is what this is for; the client sees its connection end.
+            pass
+        finally:
+            for open_ in writers:
+                open_.transport.abort()
+            del self._wires[task]
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self._target
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
+
+
+class ThreadedProxy:
+    """A ``TcpProxy`` in a thread of its own, for tests that block. Made by ``threaded``."""
+
+    def __init__(self, proxy: TcpProxy, run: Callable[[str], None]) -> None:
+        self._proxy = proxy
+        self._run = run
+
+    @property
+    def port(self) -> int:
+        return self._proxy.port
+
+    @property
+    def connections(self) -> int:
+        return self._proxy.connections
+
+    def cut(self) -> None:
+        self._run("cut")
+
+    def restore(self) -> None:
+        self._run("restore")
+
+
+@contextlib.contextmanager
+def threaded(target_host: str, target_port: int) -> Iterator[ThreadedProxy]:
+    """A proxy for synchronous tests, until the block ends."""
+    ready: Future[tuple[TcpProxy, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        try:
+            async with TcpProxy(target_host, target_port) as proxy:
+                ready.set_result((proxy, asyncio.get_running_loop(), stop))
+                await stop.wait()
+        except BaseException as error:
+            if not ready.done():
+                ready.set_exception(error)
+            raise
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()), name="tcp-proxy", daemon=True)
+    thread.start()
+    proxy, loop, stop = ready.result(10)
+
+    def run(what: str) -> None:
+        asyncio.run_coroutine_threadsafe(getattr(proxy, what)(), loop).result(10)
+
+    try:
+        yield ThreadedProxy(proxy, run)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Everything that comes, and then the end of it, which TCP may announce in one direction only."""
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+def _bound(port: int) -> socket.socket:
+    # Named as TCP, or asyncio would not switch Nagle's algorithm off and each answer would wait 40 ms for an ACK.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind(("127.0.0.1", port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
