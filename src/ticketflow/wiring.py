@@ -47,6 +47,9 @@ API_PATIENCE_SECONDS = 3.0
 
 WORKER_PATIENCE_SECONDS = 20.0
 
+PROBE_SECONDS = 1.5
+"""How long a probe or a scrape waits for each part: less than those who ask wait for the answer, also in an outage."""
+
 
 class Measured:
     """Every observer port of the rooms below, counted into the metrics."""
@@ -104,11 +107,12 @@ class Application:
         """``ok`` or the error's code for database and broker."""
         checks = {"database": "ok", "broker": "ok"}
         try:
-            await self.reads.ping()
-        except StoreUnavailable as error:
-            checks["database"] = error.code
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.reads.ping()
+        except (StoreUnavailable, TimeoutError):
+            checks["database"] = StoreUnavailable.code
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PROBE_SECONDS):
                 await self.broker.ping()
         except (BrokerUnavailable, TimeoutError):
             checks["broker"] = BrokerUnavailable.code
@@ -117,15 +121,18 @@ class Application:
     async def refresh_gauges(self) -> None:
         """Bring the gauges that only database and broker know up to date; what is away keeps its last value."""
         with contextlib.suppress(Exception):
-            self.metrics.set_gauges(await self.reads.gauges(), list(WaitingFor))
+            async with asyncio.timeout(PROBE_SECONDS):
+                self.metrics.set_gauges(await self.reads.gauges(), list(WaitingFor))
         with contextlib.suppress(Exception):
-            for lane, depth in (await self.broker.depths()).items():
+            async with asyncio.timeout(PROBE_SECONDS):
+                depths = await self.broker.depths()
+            for lane, depth in depths.items():
                 self.metrics.queue_depth.labels(lane.value).set(depth)
 
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """The connection string to use and a label without secrets; starts the embedded PostgreSQL where none is configured."""
+    """The connection string to use, and a label without secrets. With none configured the embedded server starts."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value(), "PostgreSQL (DATABASE_URL)"
         return
@@ -143,8 +150,8 @@ async def connected(
 ) -> AsyncIterator[Application]:
     """Connect everything, and disconnect it again on the way out.
 
-    Raises ``StoreUnavailable`` when the database does not answer, and ``ConfigurationError`` when the schema is behind and
-    ``auto_migrate`` is off. A broker that is away does not stop the start: the outbox waits for it.
+    Raises ``StoreUnavailable`` when the database does not answer, and ``ConfigurationError`` when the schema is behind
+    and ``auto_migrate`` is off. A broker that is away does not stop the start: the outbox waits for it.
     """
     metrics = Metrics()
     observer = Measured(metrics)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ticketflow import wiring
 from ticketflow.api import problems
+from ticketflow.api.docs import describe_problems
 from ticketflow.api.middleware import RequestFrame
 from ticketflow.api.routes import operations, streams, tickets
 from ticketflow.api.streams import EventHub
@@ -52,6 +53,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
         summary="Support tickets in, answers out; none lost, nothing done twice.",
         lifespan=lifespan,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
     )
     if settings.allow_anonymous:
         log.warning(
@@ -69,6 +71,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
     app.include_router(streams.router)
     app.include_router(tickets.router)
     app.include_router(operations.router)
+    describe_problems(app)
     return app
 
 

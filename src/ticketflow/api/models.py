@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ticketflow.domain.tickets import Category, Channel, Priority, Status, WaitingFor
 
@@ -73,7 +73,7 @@ Email = Annotated[
     StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$"),
     AfterValidator(_storable),
 ]
-Metadata = Annotated[dict[str, JsonValue], AfterValidator(_storable_tree)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]
 
 
 class NewTicketBody(BaseModel):
@@ -85,7 +85,7 @@ class NewTicketBody(BaseModel):
             "examples": [
                 {
                     "subject": "My Badger lock ignores its keypad",
-                    "body": "Since this morning the keypad of my Badger lock stays dark. New batteries did not help. What now?",
+                    "body": "Since this morning the keypad stays dark. New batteries did not help. What now?",
                     "customer_id": "cus_mirela",
                     "customer_email": "mirela@example.com",
                     "channel": "web",
@@ -235,6 +235,37 @@ class WorkflowOut(BaseModel):
     waiting_for: WaitingFor | None
     woken_by: dict[str, Any]
     totals: dict[str, Any]
+
+
+class HealthOut(BaseModel):
+    status: Literal["ok"]
+
+
+class ReadyOut(BaseModel):
+    """``checks``: ``ok`` or an error code for each part."""
+
+    status: Literal["ready"]
+    checks: dict[str, str]
+
+
+class TokensOut(BaseModel):
+    input: int
+    output: int
+
+
+class StatsOut(BaseModel):
+    """Over all tickets there are, and over those completed within the last hour; times in seconds."""
+
+    total: int
+    by_status: dict[Status, int]
+    by_category: dict[str, int]
+    by_disposition: dict[str, int]
+    completed_last_hour: int
+    median_seconds_last_hour: float | None
+    p95_seconds_last_hour: float | None
+    tokens: TokensOut
+    cost_usd: float
+    dead_letters: int
 
 
 class DeadLetterOut(BaseModel):

@@ -98,10 +98,11 @@ async def on_ticketflow_error(request: Request, error: Exception) -> Response:
 async def on_validation_error(request: Request, error: Exception) -> Response:
     """Input of the wrong shape. The input itself is not repeated: it may be large, or not even text."""
     assert isinstance(error, RequestValidationError)
-    problems = [FieldProblem(_path(found["loc"]), str(found["msg"])) for found in error.errors()[:50]]
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        return problem(request_id_of(request), 400, "invalid_json", "the body is not valid JSON")
+    problems = [FieldProblem(_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in found[:50]]
     detail = f"{problems[0].field}: {problems[0].message}" if problems else "the request is not valid"
-    if any(found["type"] == "json_invalid" for found in error.errors()):
-        return problem(request_id_of(request), 400, "invalid_json", "the body is not valid JSON", problems)
     return problem(request_id_of(request), 422, "invalid", detail, problems)
 
 
@@ -118,8 +119,9 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: 
 
 
 def _path(location: Sequence[Any]) -> str:
-    """``("body", "items", 3, "subject")`` -> ``items.3.subject``."""
-    parts = [str(part) for part in location]
-    if parts and parts[0] in ("body", "query", "path", "header") and len(parts) > 1:
-        parts = parts[1:]
-    return ".".join(parts)
+    """``("body", "items", 3, "subject")`` -> ``items.3.subject``, and ``("query", "status", 0)`` -> ``status``.
+
+    The body as a whole is ``(body)``, for a ticket has a field of that name.
+    """
+    inside = location[1:] if location[0] == "body" else location[1:2]
+    return ".".join(map(str, inside)) or f"({location[0]})"

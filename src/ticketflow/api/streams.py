@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -19,13 +18,19 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0
+MOST_UNREAD = 1000
+"""A client that is so many events behind gets no more of them, and costs no read, until it has read some."""
 
 
 @dataclass(eq=False, slots=True)
 class _Listener:
     ticket_id: UUID
     after: int
-    news: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(1000))
+    news: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
+
+    @property
+    def keeps_up(self) -> bool:
+        return self.news.qsize() < MOST_UNREAD
 
 
 class EventHub:
@@ -49,7 +54,7 @@ class EventHub:
     def close(self) -> None:
         """End all streams."""
         for listener in self._listeners:
-            self._end(listener)
+            listener.news.put_nowait(None)
 
     async def follow(self, ticket_id: UUID, after: int) -> AsyncIterator[bytes]:
         """Server-sent events from seq ``after`` + 1 on, for as long as the client stays; ``id:`` is the seq."""
@@ -60,7 +65,8 @@ class EventHub:
             yield b": following\n\n"
             while True:
                 try:
-                    event = await asyncio.wait_for(listener.news.get(), KEEP_ALIVE_SECONDS)
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        event = await listener.news.get()
                 except TimeoutError:
                     yield b": still here\n\n"
                     continue
@@ -75,26 +81,16 @@ class EventHub:
     async def _look(self) -> None:
         watch: dict[UUID, int] = {}
         for listener in self._listeners:
-            watch[listener.ticket_id] = min(listener.after, watch.get(listener.ticket_id, listener.after))
+            if listener.keeps_up:
+                watch[listener.ticket_id] = min(listener.after, watch.get(listener.ticket_id, listener.after))
         if not watch:
             return
         for event in await self._reads.events_of(watch):
-            for listener in list(self._listeners):
-                if listener.ticket_id == event.ticket_id and event.seq == listener.after + 1:
-                    try:
-                        listener.news.put_nowait(event)
-                    except asyncio.QueueFull:
-                        # A client that does not read ends its own stream and may resume from its last id.
-                        self._end(listener)
-                    else:
-                        listener.after = event.seq
-
-    @staticmethod
-    def _end(listener: _Listener) -> None:
-        with contextlib.suppress(asyncio.QueueEmpty):
-            while listener.news.full():
-                listener.news.get_nowait()
-        listener.news.put_nowait(None)
+            for listener in self._listeners:
+                next_one = listener.ticket_id == event.ticket_id and event.seq == listener.after + 1
+                if next_one and listener.keeps_up:
+                    listener.news.put_nowait(event)
+                    listener.after = event.seq
 
 
 def sse(event: Event) -> bytes:

@@ -7,11 +7,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from ticketflow.api.deps import App, Calling
 from ticketflow.api.docs import answers
-from ticketflow.api.models import DeadLetterList, DeadLetterOut
+from ticketflow.api.models import DeadLetterList, DeadLetterOut, HealthOut, ReadyOut, StatsOut
 from ticketflow.api.problems import problem
 from ticketflow.api.render import cursor_after, json_response, parse_cursor
 from ticketflow.domain.errors import NotFound
@@ -20,13 +20,13 @@ from ticketflow.telemetry.metrics import CONTENT_TYPE
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health")
+@router.get("/health", responses=answers(HealthOut))
 async def health() -> Response:
     """The process is alive."""
     return json_response({"status": "ok"})
 
 
-@router.get("/ready", responses=answers(None, 503))
+@router.get("/ready", responses=answers(ReadyOut, 503))
 async def ready(app: App, calling: Calling) -> Response:
     """Whether requests can be served; a 503 names the part that is away. A broker that is away delays tickets only."""
     checks = await app.readiness()
@@ -42,14 +42,14 @@ async def ready(app: App, calling: Calling) -> Response:
     return json_response({"status": "ready", "checks": checks})
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(app: App) -> Response:
     """Prometheus metrics of this process."""
     await app.refresh_gauges()
     return Response(app.metrics.render(), media_type=CONTENT_TYPE)
 
 
-@router.get("/stats", responses=answers(None, 503))
+@router.get("/stats", responses=answers(StatsOut, 503))
 async def stats(app: App) -> Response:
     """Counts, throughput, tokens and cost, computed in the database."""
     return json_response(await app.reads.stats())

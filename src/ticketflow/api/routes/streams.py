@@ -27,7 +27,7 @@ async def follow(
     ticket_id: UUID,
     app: App,
     after: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """Follow a ticket live. ``id:`` is the event's seq; a client that reconnects with Last-Event-ID misses nothing."""
     if last_event_id is not None:

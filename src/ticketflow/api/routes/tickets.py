@@ -45,7 +45,7 @@ async def take_in(
     body: NewTicketBody,
     app: App,
     calling: Calling,
-    idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
 ) -> Response:
     """Take in a ticket. It is stored before this answers, and the same request sent again is the same ticket."""
     taken = await app.intake.take_in(new_ticket(body, idempotency_key), calling)
@@ -126,7 +126,7 @@ async def get_events(ticket_id: UUID, app: App, after: Annotated[int, Query(ge=0
     return json_response({"items": await app.inspect.events(ticket_id, after)})
 
 
-@router.get("/{ticket_id}/state", responses=answers(None, 404, 422, 503))
+@router.get("/{ticket_id}/state", responses=answers(TicketOut, 404, 422, 503))
 async def get_state(
     ticket_id: UUID,
     app: App,
@@ -149,7 +149,7 @@ async def get_workflow(ticket_id: UUID, app: App) -> Response:
 
 @router.post("/{ticket_id}/retry", responses=answers(TicketOut, 404, 409, 412, 422, 503))
 async def retry(
-    ticket_id: UUID, app: App, calling: Calling, if_match: Annotated[str | None, Header()] = None
+    ticket_id: UUID, app: App, calling: Calling, if_match: Annotated[str | None, Header(alias="If-Match")] = None
 ) -> Response:
     """Start the next attempt of a ticket that failed, or of one that waits for its retry. Completed steps are kept."""
     ticket = await app.retry.ticket(ticket_id, calling, expected_version(if_match))

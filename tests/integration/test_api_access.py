@@ -1,0 +1,99 @@
+"""Without authentication the API is for this machine only."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from tests.support.api import Api, assert_problem
+from ticketflow.api.middleware import RequestFrame
+from ticketflow.domain.errors import ConfigurationError
+from ticketflow.serving import check_address, listening_socket
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "203.0.113.9", "support.example.com", "", "127.1"])
+def test_an_address_that_others_can_reach_is_refused_in_one_line(host: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check_address(host, allow_anonymous=False)
+    assert "\n" not in str(refused.value)
+    assert "TICKETFLOW_ALLOW_ANONYMOUS" in str(refused.value)
+    check_address(host, allow_anonymous=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_a_loopback_address_is_served(host: str) -> None:
+    check_address(host, allow_anonymous=False)
+
+
+def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}: ") as refused:
+            listening_socket("127.0.0.1", port)
+    assert "\n" not in str(refused.value)
+
+
+async def test_answers_are_not_held_back_for_an_acknowledgement() -> None:
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = listening_socket("127.0.0.1", 0)
+    async with await asyncio.start_server(connected, sock=listener):
+        _, client = await asyncio.open_connection(*listener.getsockname())
+        assert await accepted != 0
+        client.close()
+
+
+async def answered(server: Any, allow_anonymous: bool) -> httpx.Response:
+    """What the frame answers to a request that arrived at this address."""
+
+    async def welcome(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("welcome")(scope, receive, send)
+
+    frame = RequestFrame(welcome, max_body_bytes=1024, allow_anonymous=allow_anonymous)
+
+    async def arriving(scope: Any, receive: Any, send: Any) -> None:
+        await frame({**scope, "server": server}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(arriving), base_url="http://localhost") as http:
+        # Whatever the client claims, the address that it reached is what counts.
+        return await http.get("/", headers={"Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"})
+
+
+@pytest.mark.parametrize("server", [("203.0.113.9", 8000), ("0.0.0.0", 80), ("::", 80), ("fe80::1", 80), ("shop", 80)])
+async def test_a_request_that_arrived_from_outside_is_forbidden(server: tuple[str, int]) -> None:
+    assert_problem(await answered(server, allow_anonymous=False), 403, "anonymous_not_allowed")
+    assert (await answered(server, allow_anonymous=True)).text == "welcome"
+
+
+@pytest.mark.parametrize("server", [("127.0.0.1", 8000), ("::1", 80), ("localhost", 80), ("/run/t.sock", None), None])
+async def test_a_request_that_arrived_on_this_machine_is_let_in(server: Any) -> None:
+    assert (await answered(server, allow_anonymous=False)).text == "welcome"
+
+
+async def test_every_answer_forbids_content_sniffing_and_carries_its_request_id(api: Api) -> None:
+    for path in ("/health", "/tickets", "/nowhere", "/openapi.json", "/metrics"):
+        answer = await api.http.get(path, headers={"X-Request-ID": "r-1"})
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-request-id"] == "r-1"
+
+
+async def test_an_unforeseen_error_is_a_500_problem_that_says_nothing_about_itself() -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("postgresql://u:hunter2@db/")
+
+    frame = RequestFrame(broken, max_body_bytes=1024, allow_anonymous=False)
+    transport = httpx.ASGITransport(frame, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        answer = await http.get("/")
+    assert_problem(answer, 500, "internal_error")
+    assert "hunter2" not in answer.text

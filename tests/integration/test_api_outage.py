@@ -1,0 +1,77 @@
+"""The database goes away while the API runs, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import httpx
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.api import Api, a_ticket, assert_problem, following, served, settings_for
+from tests.support.proxy import TcpProxy
+from tests.support.trails import applied, at_version, event
+
+
+@asynccontextmanager
+async def behind_a_wire(database_url: str) -> AsyncIterator[tuple[Api, TcpProxy]]:
+    """The API with a wire to its database that can be cut."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
+    async with TcpProxy(parts.get("host") or "127.0.0.1", int(parts.get("port") or 5432)) as wire:
+        user = quote(parts.get("user", "postgres"), safe="")
+        password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
+        url = f"postgresql://{user}{password}@127.0.0.1:{wire.port}/{parts['dbname']}"
+        async with served(settings_for(url), database_url) as api:
+            yield api, wire
+
+
+async def test_while_the_database_is_away_callers_are_told_when_to_come_back_and_nothing_is_lost(
+    database_url: str,
+) -> None:
+    async with behind_a_wire(database_url) as (api, wire):
+        known = await api.ticket()
+        sent = a_ticket()
+        async with following(api, known) as stream:
+            await stream.next()
+            await wire.cut()
+            *answers, unready, health, metrics = await asyncio.gather(
+                api.http.post("/tickets", json=sent),
+                api.http.post("/tickets/batch", json={"tickets": [sent]}),
+                api.http.get("/tickets"),
+                api.http.get(f"/tickets/{known}"),
+                api.http.get(f"/tickets/{known}/events/stream"),
+                api.http.post(f"/tickets/{known}/retry"),
+                api.http.get("/dead-letters"),
+                api.http.get("/stats"),
+                api.http.get("/ready"),
+                api.http.get("/health"),
+                api.http.get("/metrics"),
+            )
+            for answer in answers:
+                problem = assert_problem(answer, 503, "store_unavailable")
+                assert int(answer.headers["retry-after"]) >= 1
+                assert "postgres" not in problem["detail"]
+            assert assert_problem(unready, 503, "not_ready")["checks"]["database"] == "store_unavailable"
+            assert "retry-after" in unready.headers
+            assert (health.status_code, metrics.status_code) == (200, 200)
+
+            await wire.restore()
+            taken = await _until_answered(api, sent)
+            assert taken.status_code == 201
+            assert (await api.http.post("/tickets", json=sent)).status_code == 200
+            assert (await api.http.get("/ready")).status_code == 200
+            assert await api.rows() == {"tickets": 2, "events": 2, "outbox": 2, "intake_keys": 2}
+            # The stream that was open all the time goes on by itself.
+            await applied(api.app.commits, at_version(known, 1, event()))
+            assert (await stream.next()).id == 2
+
+
+async def _until_answered(api: Api, sent: dict[str, object]) -> httpx.Response:
+    """A caller who does what Retry-After says."""
+    async with asyncio.timeout(30):
+        while True:
+            answer = await api.http.post("/tickets", json=sent)
+            if answer.status_code != 503:
+                return answer

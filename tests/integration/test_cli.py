@@ -1,0 +1,293 @@
+"""The command line as an operator runs it: real processes, exit codes, JSON on stdout, one line for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.support.processes import clean_environment
+from tests.support.trails import TTL, fail, new_ticket
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Leases
+from ticketflow.db.migrate import shipped
+from ticketflow.db.postgres import PostgresGateway
+
+Done = subprocess.CompletedProcess[str]
+NAMES = [migration.name for migration in shipped()]
+
+
+class Cli:
+    """Runs ``ticketflow`` in a folder of its own with this database and nothing else configured."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self._environment = clean_environment(DATABASE_URL=database_url, COLUMNS="200", NO_COLOR="1")
+        # Processes that may keep what they compiled start in a third of the time.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        return subprocess.run(
+            [sys.executable, "-m", "ticketflow", *arguments],
+            env=self._environment | environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def at_once(self, *commands: tuple[str, ...]) -> list[Done]:
+        """Several commands that do not depend on each other."""
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(lambda arguments: self(*arguments), commands))
+
+    def json(self, *arguments: str) -> Any:
+        done = self(*arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, database_url: str) -> Cli:
+    return Cli(tmp_path, database_url)
+
+
+def assert_one_line(done: Done, code: int = 1) -> str:
+    """It failed, said why in one line on stderr, and nothing else."""
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("ticketflow: ")
+    assert "Traceback" not in line
+    return line
+
+
+def test_help_lists_the_commands_and_a_wrong_command_line_is_exit_2(cli: Cli) -> None:
+    listed, *wrong = cli.at_once(
+        ("--help",),
+        ("no-such-command",),
+        ("tickets", "list", "--status", "asleep"),
+        ("tickets", "show", "not-an-id"),
+        ("tickets", "state", "6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e", "--at", "2026-01-01T00:00:00"),
+    )
+    assert listed.returncode == 0
+    commands = {line.split()[0] for line in listed.stdout.split("Commands:")[1].splitlines() if line.strip()}
+    assert commands >= {
+        "up",
+        "api",
+        "worker",
+        "migrate",
+        "demo",
+        "submit",
+        "graph",
+        "verify",
+        "doctor",
+        "tickets",
+        "kb",
+        "dead-letters",
+    }
+    for done in wrong:
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert "Usage:" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "pending, processing, waiting" in wrong[1].stderr
+
+
+def test_migrate_brings_an_empty_database_up_and_check_only_says_how_it_stands(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    cli = Cli(tmp_path, empty_database_url)
+    behind = cli("migrate", "--check")
+    assert behind.returncode == 1
+    assert behind.stdout.split() == [word for name in NAMES for word in ("missing", name)]
+    assert "ticketflow migrate" in assert_one_line(cli("verify"))
+    migrated = cli("migrate")
+    assert migrated.returncode == 0
+    assert all(f"applied  {name}" in migrated.stdout for name in NAMES)
+    again, checked = cli.at_once(("migrate",), ("migrate", "--check"))
+    assert (again.returncode, checked.returncode) == (0, 0)
+    assert again.stdout == checked.stdout
+    assert "up to date" in again.stdout
+
+
+def test_submit_takes_good_rows_in_names_bad_ones_and_resumes(cli: Cli) -> None:
+    rows = [
+        ["subject", "body", "customer_id", "tags", "vip", "metadata", "priority"],
+        ["One", "Two lines\nof text", "cus_1", "a; b", "yes", '{"n": 1}', "high"],
+        ["", "no subject", "cus_1", "", "", "", ""],
+        ["Same", "Same", "cus_2", "", "", "", ""],
+        ["Same", "Same", "cus_2", "", "", "", ""],
+        ["Bad priority", "b", "cus_3", "", "", "", "loud"],
+        ["A\u2028separator", "and\x85another", "cus_4", "", "no", "", ""],
+        ["Too", "few"],
+    ]
+    with (cli.folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    first = cli("submit", "in.csv")
+    assert first.returncode == 1
+    assert first.stdout == "4 taken in, 0 there already, 3 failed\n"
+    told = first.stderr.splitlines()
+    assert [line.split(":")[0] for line in told] == ["row 4", "row 7", "row 9"]
+    assert "subject" in told[0]
+    assert "priority" in told[1]
+
+    # After an interruption, with one row mended and one more added.
+    rows[2][0] = "Now with a subject"
+    with (cli.folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([*rows[:-1], ["New", "b", "cus_5", "", "", "", ""]])
+    again = cli("submit", "in.csv", "--json")
+    assert again.returncode == 1
+    told = json.loads(again.stdout)
+    assert {name: told[name] for name in ("rows", "created", "existing", "failed")} == {
+        "rows": 7,
+        "created": 2,
+        "existing": 4,
+        "failed": 1,
+    }
+    tickets = {ticket["subject"]: ticket for ticket in cli.json("tickets", "list", "--json")}
+    assert len(tickets) == 5
+    one = tickets["One"]
+    assert (one["body"], one["tags"], one["vip"], one["metadata"], one["priority"]) == (
+        "Two lines\nof text",
+        ["a", "b"],
+        True,
+        {"n": 1},
+        "high",
+    )
+    assert tickets["A\u2028separator"]["body"] == "and\x85another"
+
+
+def test_submit_reads_json_lines(cli: Cli) -> None:
+    good = [{"subject": f"s{number}", "body": "b", "customer_id": "c", "channel": "email"} for number in range(3)]
+    lines = [json.dumps(row) for row in good]
+    lines[1:1] = ["not json", "", '["a list"]', '{"subject": "x"}', "[" * 50_000, '{"subject": "\\ud800", "body": "b"}']
+    (cli.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    done = cli("submit", "in.jsonl", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert (told["created"], told["existing"], told["failed"]) == (3, 0, 5)
+    assert [error["row"] for error in told["errors"]] == [2, 4, 5, 6, 7]
+    assert "Traceback" not in done.stderr
+    (cli.folder / "in.jsonl").write_text("\n".join(json.dumps(row) for row in good))
+    (cli.folder / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    complete, binary = cli.at_once(("submit", "in.jsonl", "--json"), ("submit", "binary.csv"))
+    assert complete.returncode == 0
+    assert json.loads(complete.stdout)["existing"] == 3
+    assert binary.returncode == 1
+    assert binary.stderr.splitlines()[0] == "ticketflow: binary.csv cannot be read as UTF-8 text"
+    assert "Traceback" not in binary.stderr
+
+
+async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
+    cli: Cli, gateway: PostgresGateway, database_url: str
+) -> None:
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    failed = str(await new_ticket(commits, subject="[bold]Not markup[/] \x1b[31m", customer_id="cus_7"))
+    pending = str(await new_ticket(commits, customer_id="cus_8"))
+    await fail(commits, leases, UUID(failed))
+    of_customer, table, shown, page, events, before, letters, refused = cli.at_once(
+        ("tickets", "list", "--customer-id", "cus_8", "--status", "pending", "--json"),
+        ("tickets", "list"),
+        ("tickets", "show", failed, "--json"),
+        ("tickets", "show", failed),
+        ("tickets", "events", failed, "--json"),
+        ("tickets", "state", failed, "--version", "1"),
+        ("dead-letters", "list", "--json"),
+        ("tickets", "retry", pending),
+    )
+    assert [ticket["id"] for ticket in json.loads(of_customer.stdout)] == [pending]
+    for text in (table.stdout, page.stdout):
+        assert "[bold]Not markup[/]" in text
+        assert "\x1b" not in text
+    assert json.loads(shown.stdout)["error"]["code"] == "model_refused"
+    trail = json.loads(events.stdout)
+    assert [event["seq"] for event in trail] == [1, 2, 3, 4]
+    assert json.loads(before.stdout)["status"] == "pending"
+    [letter] = json.loads(letters.stdout)
+    assert letter["ticket_id"] == failed
+    assert "pending cannot be retried" in assert_one_line(refused)
+
+    assert cli.json("dead-letters", "show", letter["id"])["payload"]["step"] == "classify"
+    redriven = cli("dead-letters", "redrive", letter["id"])
+    assert (redriven.returncode, failed in redriven.stdout) == (0, True)
+    again, ticket = cli.at_once(("dead-letters", "redrive", letter["id"]), ("tickets", "show", failed, "--json"))
+    assert "redriven already" in assert_one_line(again)
+    assert (json.loads(ticket.stdout)["status"], json.loads(ticket.stdout)["attempt"]) == ("pending", 2)
+
+
+async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: PostgresGateway, database_url: str) -> None:
+    commits = Commits(gateway)
+    good, tampered = await new_ticket(commits), await new_ticket(commits)
+    clean = cli("verify")
+    assert (clean.returncode, clean.stdout) == (0, "2 tickets, 2 events: consistent\n")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update tickets set team = 'someone else' where id = %s", (tampered,))
+        connection.execute(
+            "insert into events (ticket_id, seq, event_type, actor, change_id) "
+            "values ('6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e', 1, 'created', 'system', gen_random_uuid())"
+        )
+    as_text, as_json = cli.at_once(("verify",), ("verify", "--json"))
+    assert (as_text.returncode, as_json.returncode) == (1, 1)
+    assert "2 violations" in as_text.stdout
+    verdict = json.loads(as_json.stdout)
+    assert (verdict["tickets"], verdict["events"]) == (2, 2)
+    assert {(violation["ticket_id"], violation["rule"]) for violation in verdict["violations"]} == {
+        (str(tampered), "row = fold of events"),
+        ("6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e", "events belong to a ticket"),
+    }
+    assert str(good) not in as_json.stdout
+
+
+def test_articles_are_imported_and_found(cli: Cli) -> None:
+    folder = cli.folder / "kb"
+    folder.mkdir()
+    (folder / "keypad.md").write_text("# The keypad stays dark\n\nPut two new AA cells into the lock.\n")
+    (folder / "more.jsonl").write_text('{"id": "vat", "title": "Invoices", "text": "VAT is on every invoice."}\n')
+    (cli.folder / "broken.jsonl").write_text('{"id": "a", "title": "A", "body": "fine"}\n{"id": "b"}\n')
+    stored, broken = cli.at_once(("kb", "import", "kb"), ("kb", "import", "broken.jsonl"))
+    assert (stored.returncode, stored.stdout) == (0, "2 articles stored\n")
+    assert broken.returncode == 1
+    assert broken.stderr.startswith("ticketflow: broken.jsonl:2: ")
+    assert "Traceback" not in broken.stderr
+    found, as_text = cli.at_once(
+        ("kb", "search", "my KEYPAD is dark, which cells?", "--json"), ("kb", "search", "invoice")
+    )
+    [hit] = json.loads(found.stdout)
+    assert (hit["id"], hit["title"], hit["snippet"]) == (
+        "keypad",
+        "The keypad stays dark",
+        "Put two new AA cells into the lock.",
+    )
+    assert "Invoices" in as_text.stdout
+
+
+@pytest.mark.parametrize(
+    ("database_url", "reason", "commands"),
+    [
+        ("postgresql://someone:hunter2@127.0.0.1:1/x", "127.0.0.1", ["migrate", "submit in.jsonl", "api --port 0"]),
+        ("postgresql://someone:hunter2%@127.0.0.1/x", "DATABASE_URL", ["verify", "worker"]),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
+    tmp_path: Path, database_url: str, reason: str, commands: list[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"subject": "s", "body": "b", "customer_id": "c"}')
+    for done in Cli(tmp_path, database_url).at_once(*(tuple(command.split()) for command in commands)):
+        assert reason in assert_one_line(done)
+        assert "hunter2" not in done.stderr
+
+
+def test_a_configuration_that_cannot_work_stops_the_start_with_one_line(cli: Cli) -> None:
+    half_set = cli("verify", SUPABASE_KEY="hunter2")
+    assert "SUPABASE_URL" in assert_one_line(half_set)
+    assert "hunter2" not in half_set.stderr
+    assert "TICKETFLOW_ALLOW_ANONYMOUS" in assert_one_line(cli("api", "--host", "0.0.0.0"))
