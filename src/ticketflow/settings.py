@@ -104,6 +104,8 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(_first_problem(error)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(".env is not UTF-8 text") from None
     _refuse_half_set(settings)
     return settings
 

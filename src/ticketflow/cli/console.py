@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 
 from ticketflow import wiring
 from ticketflow.domain.errors import Invalid, Rejected, TicketflowError
@@ -28,7 +29,7 @@ def say_json(value: Any) -> None:
 def plain(text: object) -> str:
     """Text from outside for a terminal: no markup, no control characters that could drive it."""
     shown = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in str(text))
-    return shown.replace("[", "\\[")
+    return escape(shown)
 
 
 def fail(error: Exception) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -84,8 +85,9 @@ def submit(settings: Settings, path: Path, as_json: bool) -> int:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a ``.csv`` file with a header line, or of a file of JSON lines.
 
-    A row without an ``idempotency_key`` gets one from its own content and its place among equal rows, so that submitting
-    the file again, also with rows added, means the same tickets. Raises ``Invalid`` when the file cannot be read.
+    A row without an ``idempotency_key`` gets one from its own content and its place among equal rows, so that
+    submitting the file again, also with rows added, means the same tickets. Raises ``Invalid`` when the file cannot be
+    read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -123,7 +125,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _csv(text: str) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for raw in reader:
             if None in raw or None in raw.values():

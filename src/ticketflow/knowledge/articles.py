@@ -18,6 +18,7 @@ from ticketflow.domain.errors import FieldProblem, Invalid
 
 MAX_ARTICLE_BYTES = 1_000_000
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
 
 
@@ -51,7 +52,8 @@ def read(path: Path) -> Iterator[Article]:
     elif path.suffix == ".md":
         yield parse_markdown(_text_of(path), fallback_id=path.stem, where=str(path))
     elif path.suffix == ".jsonl":
-        for number, line in enumerate(_text_of(path).splitlines(), 1):
+        # At newlines only: JSON texts may hold every other character that Python takes for the end of a line.
+        for number, line in enumerate(_text_of(path).split("\n"), 1):
             if line.strip():
                 yield _from_json(line, f"{path}:{number}")
     else:
@@ -68,7 +70,7 @@ def parse_markdown(text: str, fallback_id: str, where: str) -> Article:
     if match := _FRONT_MATTER.match(text):
         try:
             loaded = yaml.safe_load(match.group(1))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise Invalid(
                 f"{where}: the front matter is not YAML", [FieldProblem("front matter", str(error))]
             ) from error
@@ -86,7 +88,7 @@ def parse_markdown(text: str, fallback_id: str, where: str) -> Article:
 def _from_json(line: str, where: str) -> Article:
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"{where}: not JSON", [FieldProblem("line", str(error))]) from error
     if not isinstance(fields, dict):
         raise Invalid(f"{where}: not a JSON object", [FieldProblem("line", "not an object")])
@@ -96,14 +98,14 @@ def _from_json(line: str, where: str) -> Article:
 def build(fields: dict[str, Any], where: str) -> Article:
     """An article from loose fields. Raises ``Invalid`` that names ``where`` and each bad field."""
     problems = [
-        FieldProblem(name, "a non-empty text without NUL characters is needed")
+        FieldProblem(name, "a non-empty text without NUL characters and lone surrogates is needed")
         for name in ("id", "title", "body")
-        if not isinstance(fields.get(name), str) or not fields[name].strip() or "\x00" in fields[name]
+        if not _storable(fields.get(name)) or not fields[name].strip()
     ]
     tags = fields.get("tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) and "\x00" not in tag for tag in tags):
+    if not isinstance(tags, list) or not all(map(_storable, tags)):
         problems.append(FieldProblem("tags", "a list of texts is needed"))
-    if not isinstance(fields.get("category"), str | None):
+    if fields.get("category") is not None and not _storable(fields["category"]):
         problems.append(FieldProblem("category", "a text is needed"))
     if problems:
         raise Invalid(f"{where}: {problems[0].field}: {problems[0].message}", problems)
@@ -127,6 +129,11 @@ def _passages(body: str, title: str) -> Iterator[Passage]:
             heading, lines = match.group(2), []
         else:
             lines.append(line)
+
+
+def _storable(value: Any) -> bool:
+    """Whether it is a text that PostgreSQL can hold."""
+    return isinstance(value, str) and "\x00" not in value and not _SURROGATE.search(value)
 
 
 def _text_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Logs: structlog, one JSON object a line on stderr, or readable lines on a terminal. Secrets are struck out on the way."""
+"""Logs: one JSON object a line on stderr, or readable lines on a terminal. Secrets are struck out on the way."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from typing import Any
 
 import structlog
 
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]+@", re.IGNORECASE)
+_PASSWORD = re.compile(r"(\bpassword=)[^\s&]+", re.IGNORECASE)
 _KEYS = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """The text without passwords in URLs, API keys and bearer tokens."""
-    return _KEYS.sub("[redacted]", _URL_PASSWORD.sub(r"\1:[redacted]@", text))
+    """The text without passwords in URLs and connection strings, API keys and bearer tokens."""
+    without_passwords = _PASSWORD.sub(r"\1[redacted]", _URL_PASSWORD.sub(r"\1:[redacted]@", text))
+    return _KEYS.sub("[redacted]", without_passwords)
 
 
 def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redacted(value)
+        event[key] = _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return redacted(value)
+        case dict():
+            return {key: _redacted(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_redacted(item) for item in value]
+    return value
 
 
 def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
@@ -33,11 +45,15 @@ def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if as_json else _keep,
+        structlog.processors.format_exc_info,
         _redact,
     ]
+    # A plain traceback: a pretty one would print local variables, and customers' text and passwords with them.
+    plain = structlog.dev.plain_traceback
     renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -59,7 +75,3 @@ def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
     # They report connection losses as errors with tracebacks; the adapters say the same in one line.
     for noisy in ("aio_pika", "aiormq", "aiormq.connection", "psycopg.pool", "httpx", "openai"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-
-
-def _keep(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return event

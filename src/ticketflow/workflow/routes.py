@@ -23,13 +23,14 @@ _KEYS = frozenset({"name", "when", "team", "escalate", "tags"})
 
 
 def load(path: Path | None) -> tuple[Rule, ...]:
-    """The rules in ``path``, or the shipped ones. Raises ``ConfigurationError`` that names the rule and what is wrong."""
+    """The rules in ``path``, or the shipped ones. Raises ``ConfigurationError`` naming the rule and what is wrong."""
     where = str(path) if path else "the shipped routing rules"
     try:
         text = path.read_text(encoding="utf-8") if path else (files(__package__) / "routes.yaml").read_text("utf-8")
         loaded = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"TICKETFLOW_ROUTES_FILE: {where} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"TICKETFLOW_ROUTES_FILE: {where} cannot be read: {reason}") from error
     if not isinstance(loaded, list):
         raise ConfigurationError(f"TICKETFLOW_ROUTES_FILE: {where} is not a list of rules")
     return tuple(_rule(entry, f"{where}, rule {number}") for number, entry in enumerate(loaded, 1))
@@ -65,7 +66,12 @@ def _rule(entry: Any, where: str) -> Rule:
 
 
 def _wanted(fact: str, value: Any, refuse: Any) -> frozenset[Any]:
-    values = frozenset(value if isinstance(value, list) else [value])
+    listed = value if isinstance(value, list) else [value]
+    if not listed or any(isinstance(each, list | dict) for each in listed):
+        raise refuse(f"{fact} needs a value or a list of values")
+    values = frozenset(listed)
+    if fact in _OPEN_FACTS and not all(isinstance(each, str) for each in values):
+        raise refuse(f"{fact} is compared with texts: put the value in quotes")
     if fact in _CLOSED_SETS:
         if unknown := values - _CLOSED_SETS[fact]:
             raise refuse(f"{fact} is never {sorted(map(str, unknown))[0]!r}")

@@ -1,0 +1,227 @@
+"""The consistency audit: a clean trail passes, and each rule's violation is seen and named."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ticketflow.domain.audit import violations
+
+ID = "6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+Planned = tuple[str, str | None, dict[str, Any], dict[str, Any]]
+"""An event to be: type, step, payload, changes."""
+
+CREATED = {
+    "customer_id": "cus_1",
+    "customer_email": None,
+    "subject": "s",
+    "body": "b",
+    "channel": "api",
+    "metadata": {},
+    "fingerprint": "f",
+    "vip": False,
+    "status": "pending",
+    "attempt": 1,
+    "flow_version": "1",
+    "tags": [],
+    "priority": None,
+    "category": None,
+}
+RESULT = {"reply": "Here is how."}
+
+
+def moment(seq: int) -> str:
+    return (START + timedelta(seconds=seq)).isoformat()
+
+
+def record(*events: Planned, **beside: Any) -> dict[str, Any]:
+    """What the database hands to the audit: events as (type, step, payload, changes), and the row that follows."""
+    row: dict[str, Any] = {"id": ID, "waiting_for": None, "team": None, "result": None, "error": None}
+    row |= {"created_at": moment(1), "started_at": None, "completed_at": None}
+    trail = []
+    for seq, (kind, step, payload, changes) in enumerate(events, 1):
+        row |= {**changes, "version": seq, "updated_at": moment(seq)}
+        if changes.get("status") == "processing" and row["started_at"] is None:
+            row["started_at"] = moment(seq)
+        if "status" in changes:
+            terminal = changes["status"] in ("completed", "failed_permanent", "cancelled")
+            row["completed_at"] = moment(seq) if terminal else None
+        trail.append(
+            {
+                "id": seq,
+                "ticket_id": ID,
+                "seq": seq,
+                "event_type": kind,
+                "step_name": step,
+                "actor": "pipeline",
+                "payload": payload,
+                "changes": changes,
+                "request_id": None,
+                "created_at": moment(seq),
+            }
+        )
+    nothing = {"lease": None, "timers": [], "outbox": 0, "open_dead_letters": 0}
+    return {"ticket": row, "events": trail, **nothing, **beside}
+
+
+def created(**changes: Any) -> Planned:
+    return ("created", None, {}, {**CREATED, **changes})
+
+
+def status(value: str, **changes: Any) -> Planned:
+    return ("status_change", None, {}, {"status": value, **changes})
+
+
+def step(name: str, attempt: int = 1, round: int = 0, **changes: Any) -> Planned:
+    return ("step_complete", name, {"attempt": attempt, "round": round}, changes)
+
+
+def retry() -> Planned:
+    return ("retry", None, {}, {"status": "pending", "waiting_for": None, "error": None, "attempt": 2})
+
+
+BEGUN = (created(), status("processing"))
+EARLY = (step("classify", category="billing"), step("extract"), step("research"))
+DRAFTED = (step("draft", round=1), step("review", round=1), step("draft", round=2), step("review", round=2))
+ANSWERED = (step("finalize"), status("completed", result=RESULT))
+FAILED = (*BEGUN, ("error", "classify", {}, {}), status("failed_permanent", error={"code": "x"}))
+WAITING = (*BEGUN, ("error", "classify", {}, {}), status("waiting", waiting_for="retry"))
+LEASE = {"worker": "w-1"}
+TIMER = {"kind": "retry"}
+
+CLEAN = {
+    "taken in": record(created(), outbox=1),
+    "being worked on": record(*BEGUN, step("classify"), lease=LEASE),
+    "completed": record(*BEGUN, *EARLY, *DRAFTED, *ANSWERED),
+    "waiting for its retry": record(*WAITING, timers=[TIMER]),
+    "failed": record(*FAILED, open_dead_letters=1),
+    "failed, tried again and completed": record(
+        *FAILED, retry(), status("processing"), *EARLY, step("draft", 2, 1), step("review", 2, 1), *ANSWERED
+    ),
+    "the same round in two attempts": record(
+        *BEGUN, *EARLY, step("draft", 1, 1), status("waiting", waiting_for="retry"), retry(), step("draft", 2, 1)
+    ),
+    "completed, then tried again by an operator": record(*BEGUN, *ANSWERED, retry()),
+}
+
+
+@pytest.mark.parametrize("clean", CLEAN.values(), ids=CLEAN.keys())
+def test_a_clean_ticket_has_no_violations(clean: dict[str, Any]) -> None:
+    assert violations(clean) == []
+
+
+def without_event(seq: int) -> Callable[[dict[str, Any]], None]:
+    return lambda damaged: damaged["events"].pop(seq - 1)
+
+
+def with_row(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda damaged: damaged["ticket"].update(values)
+
+
+def beside(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda damaged: damaged.update(values)
+
+
+def event_says(number: int, **values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda damaged: damaged["events"][number - 1].update(values)
+
+
+def no_events(damaged: dict[str, Any]) -> None:
+    damaged["events"].clear()
+
+
+PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("completed", without_event(3), "seq has no gaps"),
+    ("completed", event_says(3, seq=30), "seq has no gaps"),
+    ("taken in", no_events, "a trail begins with created"),
+    ("completed", event_says(1, event_type="status_change"), "a trail begins with created"),
+    ("completed", event_says(2, event_type="created"), "a ticket is created once"),
+    ("completed", with_row(version=10), "version is the last seq"),
+    ("completed", without_event(11), "version is the last seq"),
+    ("waiting for its retry", beside(timers=[]), "a waiting ticket has something that wakes it"),
+    ("waiting for its retry", beside(timers=[{"kind": "other"}]), "a waiting ticket has something that wakes it"),
+    ("completed", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
+    ("being worked on", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
+    ("completed", beside(lease=LEASE), "a lease is returned"),
+    ("failed", beside(lease=LEASE), "a lease is returned"),
+    ("failed", beside(open_dead_letters=0), "a failed ticket has one dead letter"),
+    ("failed", beside(open_dead_letters=2), "a failed ticket has one dead letter"),
+    ("completed", beside(open_dead_letters=1), "a dead letter belongs to a failed ticket"),
+    *[
+        ("completed", with_row(**{column: value}), "row = fold of events")
+        for column, value in {
+            "status": "processing",
+            "waiting_for": "retry",
+            "category": "technical",
+            "priority": "low",
+            "tags": ["x"],
+            "team": "l2",
+            "result": {"reply": "Another."},
+            "error": {"code": "x"},
+            "attempt": 2,
+            "flow_version": "2",
+            "customer_id": "cus_2",
+            "customer_email": "a@b.c",
+            "subject": "S",
+            "body": "B",
+            "channel": "web",
+            "metadata": {"a": 1},
+            "fingerprint": "g",
+            "vip": True,
+            "version": 99,
+            "created_at": moment(2),
+            "started_at": None,
+            "completed_at": None,
+            "updated_at": moment(99),
+            "id": ID.replace("6", "7"),
+        }.items()
+    ],
+    ("completed", lambda damaged: damaged["ticket"].pop("team"), "row = fold of events"),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "plant", "rule"), PLANTED, ids=[f"{rule}: {n}" for n, (_, _, rule) in enumerate(PLANTED)]
+)
+def test_a_planted_violation_is_reported_under_its_rule(
+    of: str, plant: Callable[[dict[str, Any]], Any], rule: str
+) -> None:
+    damaged = copy.deepcopy(CLEAN[of])
+    plant(damaged)
+    found = violations(damaged)
+    assert rule in {violation.rule for violation in found}
+    assert all(violation.ticket_id and violation.found for violation in found)
+
+
+@pytest.mark.parametrize(
+    ("trail", "rule"),
+    [
+        ((*BEGUN, *EARLY, step("classify")), "a committed step is not run again"),
+        ((*BEGUN, step("classify", 1), retry(), step("classify", 2)), "a committed step is not run again"),
+        ((*BEGUN, step("draft", 1, 1), step("draft", 1, 1)), "a committed step is not run again"),
+        ((*BEGUN, step("review", 1, 1), step("review", 1, 1)), "a committed step is not run again"),
+        ((*BEGUN, *ANSWERED, ("step_complete", "draft", {}, {})), "nothing happens after the end"),
+        ((*BEGUN, *ANSWERED, status("processing")), "nothing happens after the end"),
+        ((created(), status("cancelled"), status("pending")), "nothing happens after the end"),
+        (
+            (*BEGUN, *ANSWERED, retry(), status("completed", result={"reply": "Another."})),
+            "at most one final result",
+        ),
+    ],
+)
+def test_a_trail_that_should_not_have_happened_is_reported(trail: tuple[Any, ...], rule: str) -> None:
+    assert [violation.rule for violation in violations(record(*trail))] == [rule]
+
+
+def test_a_violation_says_what_was_found_and_stays_short() -> None:
+    damaged = copy.deepcopy(CLEAN["completed"])
+    damaged["ticket"]["body"] = "x" * 5000
+    [violation] = violations(damaged)
+    assert (violation.ticket_id, violation.rule) == (ID, "row = fold of events")
+    assert violation.found.startswith("body: row 'xxx")
+    assert len(violation.found) < 250

@@ -1,0 +1,90 @@
+"""What follows from a failure, as a table."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from ticketflow.domain import errors
+from ticketflow.domain.delivery import (
+    MAX_TAKEOVERS,
+    Decision,
+    FailPermanently,
+    RetryLater,
+    RetryPolicy,
+    StepAside,
+    after_failure,
+    kills_workers,
+)
+
+POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=10), ceiling=timedelta(seconds=60))
+
+
+def wait(seconds: float, code: str) -> RetryLater:
+    return RetryLater(timedelta(seconds=seconds), code)
+
+
+MINUTES = timedelta(minutes=5)
+TABLE: list[tuple[Exception, int, Decision]] = [
+    # A lost lease ends this worker's part, whatever the attempt.
+    (errors.LeaseLost("x"), 1, StepAside()),
+    (errors.LeaseLost("x"), 3, StepAside()),
+    # What nobody can fix fails at once.
+    (errors.ModelRefused("x"), 1, FailPermanently("model_refused")),
+    (errors.Poison("x"), 1, FailPermanently("poison")),
+    (errors.ConfigurationError("x"), 1, FailPermanently("configuration")),
+    # What time may fix is tried again, later each time, and not for ever.
+    (errors.ModelTimeout("x"), 1, wait(10, "model_timeout")),
+    (errors.ModelTimeout("x"), 2, wait(20, "model_timeout")),
+    (errors.ModelTimeout("x"), 3, FailPermanently("model_timeout")),
+    (errors.ModelTimeout("x"), 4, FailPermanently("model_timeout")),
+    (errors.ModelUnavailable("x"), 1, wait(10, "model_unavailable")),
+    (errors.ModelOutputInvalid("x"), 1, wait(10, "model_output_invalid")),
+    (errors.StepTimeout("x"), 1, wait(10, "step_timeout")),
+    (errors.StoreUnavailable("x"), 1, wait(10, "store_unavailable")),
+    (errors.BrokerUnavailable("x"), 1, wait(10, "broker_unavailable")),
+    # The provider's own word counts where it asks for more patience than ours.
+    (errors.RateLimited("x", MINUTES), 1, wait(300, "rate_limited")),
+    (errors.RateLimited("x", timedelta(seconds=1)), 1, wait(10, "rate_limited")),
+    (errors.RateLimited("x", timedelta()), 2, wait(20, "rate_limited")),
+    (errors.RateLimited("x", MINUTES), 3, FailPermanently("rate_limited")),
+    # What nobody foresaw may be a bug that the next deploy mends.
+    (ZeroDivisionError("x"), 1, wait(10, "unexpected_error")),
+    (ZeroDivisionError("x"), 3, FailPermanently("unexpected_error")),
+    (errors.NotFound("x"), 1, wait(10, "not_found")),
+    (errors.Conflict("x"), 3, FailPermanently("conflict")),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "decision"), TABLE, ids=[f"{type(error).__name__} in attempt {n}" for error, n, _ in TABLE]
+)
+def test_after_a_failure(error: Exception, attempt: int, decision: Decision) -> None:
+    assert after_failure(error, attempt, POLICY, spread=0) == decision
+
+
+def test_every_terminal_and_transient_error_stands_in_the_table() -> None:
+    def kinds(root: type[Exception]) -> set[type[Exception]]:
+        return {root} | {kind for child in root.__subclasses__() for kind in kinds(child)}
+
+    abstract = {errors.Terminal, errors.Transient}
+    tried = {type(error) for error, _, _ in TABLE}
+    assert (kinds(errors.Terminal) | kinds(errors.Transient)) - abstract <= tried
+
+
+def test_delays_double_up_to_the_ceiling() -> None:
+    delays = [POLICY.delay(attempt, 0).total_seconds() for attempt in (1, 2, 3, 4, 5, 1000)]
+    assert delays == [10, 20, 40, 60, 60, 60]
+
+
+def test_spread_adds_up_to_half_of_the_delay_again() -> None:
+    assert POLICY.delay(2, 0.5) == timedelta(seconds=25)
+    draws = [POLICY.delay(1, random.random()).total_seconds() for _ in range(200)]
+    assert all(10 <= draw < 15 for draw in draws)
+
+
+@pytest.mark.parametrize(("takeovers", "kills"), [(0, False), (MAX_TAKEOVERS, False), (MAX_TAKEOVERS + 1, True)])
+def test_a_ticket_that_loses_too_many_workers_is_taken_to_be_what_kills_them(takeovers: int, kills: bool) -> None:
+    assert kills_workers(takeovers) is kills

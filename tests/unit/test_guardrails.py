@@ -1,0 +1,174 @@
+"""Guardrails: what keeps a reply from being sent, and what must not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from ticketflow.domain.tickets import Channel, Status, Ticket
+from ticketflow.llm.tasks import TaskName
+from ticketflow.samples import articles as sample_articles
+from ticketflow.workflow.guardrails import MAX_REPLY, problems_of
+from ticketflow.workflow.holding import HOLDING_REPLIES
+from ticketflow.workflow.prompts import prompt
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TICKET = Ticket(
+    id=uuid4(),
+    customer_id="cus_1",
+    subject="Order 4111 arrived broken",
+    body="Please write to my work address, mirela.work@example.org.",
+    customer_email="mirela@example.com",
+    channel=Channel.WEB,
+    status=Status.PROCESSING,
+    version=2,
+    attempt=1,
+    flow_version="1",
+    created_at=NOW,
+    updated_at=NOW,
+)
+ARTICLES: list[dict[str, Any]] = [
+    {
+        "id": "returns",
+        "title": "Returns and refunds",
+        "passages": [
+            {
+                "heading": "What you get back",
+                "text": "We refund the full price within 14 days of the return. Shipping is **4.90 EUR** and is not "
+                "refunded. Start at https://shop.example.com/returns or write to returns@shop.example.com.",
+            }
+        ],
+    },
+    {"id": "batteries", "title": "Batteries", "passages": [{"heading": "", "text": "Use two AA cells."}]},
+]
+
+
+def problems(text: str, *citations: str) -> list[str]:
+    return problems_of(text, citations, ARTICLES, TICKET)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please put two AA cells into the lock and press the button for five seconds.",
+        # Quoting the published policy is not a promise.
+        "We refund the full price within 14 days of the return.",
+        "Hello,\n\nWe refund the full price within 14 days of the return. Shipping is 4.90 EUR and is not refunded.",
+        "> We refund the full price within 14 days of the return.",
+        "WE REFUND THE FULL PRICE  WITHIN 14 DAYS OF THE RETURN.",
+        "The shipping of 4.90 EUR is not part of that.",
+        "You asked about a refund: the article Returns and refunds says how it works.",
+        "A colleague will look into your question about the voucher.",
+        # The customer's own addresses, and those that the articles publish.
+        "We will write to mirela.work@example.org and to MIRELA@example.com.",
+        "You can also write to returns@shop.example.com.",
+        "Start at https://shop.example.com/returns.",
+        # Numbers that are no payment cards, and words that are no secrets.
+        "Your order 4111 1111 1111 1112 has arrived.",
+        "Please call +49 30 1234567890 123.",
+        "The serial number is 1234-5678-9012.",
+        "Set a password of at least 12 characters; the token is in your authenticator app.",
+        "If x < 3 and y > 4, the LED blinks.",
+        "The asking price <b was missing.",
+        "x" * MAX_REPLY,
+    ],
+)
+def test_an_honest_reply_is_sent(text: str) -> None:
+    assert problems(text, "returns", "batteries") == []
+
+
+@pytest.mark.parametrize("language", HOLDING_REPLIES)
+def test_the_holding_replies_pass_their_own_guardrails(language: str) -> None:
+    assert problems(HOLDING_REPLIES[language]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "objection"),
+    [
+        ("", "the reply is empty"),
+        (" \n\t", "the reply is empty"),
+        ("x" * (MAX_REPLY + 1), "longer than"),
+        # Promises of money.
+        ("I will refund you today.", "promises money without approval"),
+        ("We'll issue a credit of any size you like.", "promises money without approval"),
+        ("Our team will send you a voucher.", "promises money without approval"),
+        ("You will receive a discount on your next order.", "promises money without approval"),
+        ("you'll be reimbursed by Friday, and get your money back.", "promises money without approval"),
+        ("We have approved 50 € for you.", "promises money without approval"),
+        ("We can offer you $20.", "promises money without approval"),
+        ("Wir erstatten Ihnen den Betrag.", "promises money without approval"),
+        ("We refund the full price within 14 days of the return, and we will grant you a voucher.", "promises money"),
+        ("All good. We will arrange a refund.\nKind regards", "promises money without approval"),
+        ("The repair costs 99 EUR.", "names an amount of money that no article names"),
+        ("It is €5 per month.", "names an amount of money that no article names"),
+        # Secrets.
+        ("The key is sk-abcdefghijklmnop1234.", "password, key or token"),
+        ("Use AKIAIOSFODNN7EXAMPLE.", "password, key or token"),
+        ("ghp_" + "a1B2" * 9, "password, key or token"),
+        ("xoxb-1234567890-abcdef", "password, key or token"),
+        ("eyJhbGciOiJIUzI1NiIsInR5cCI6.eyJzdWIiOiIxMjM0.SflKxwRJSMeKKF2QT4", "password, key or token"),
+        ("-----BEGIN RSA PRIVATE KEY-----", "password, key or token"),
+        ("Connect to postgres://admin:hunter2@db.internal/", "password, key or token"),
+        ("amqp://guest:guest@mq/", "password, key or token"),
+        # Payment cards.
+        ("Your card 4111 1111 1111 1111 was charged.", "payment card number"),
+        ("Your card 4111-1111-1111-1111 was charged.", "payment card number"),
+        ("Card:5500005555555559", "payment card number"),
+        ("American Express 378282246310005.", "payment card number"),
+        # Other people's addresses, markup, links.
+        ("Ask bob@elsewhere.example.com instead.", "e-mail address that is in neither"),
+        ("<script>alert(1)</script>", "HTML or script"),
+        ("Look: < IMG src=x>", "HTML or script"),
+        ("[here](javascript:alert(1))", "HTML or script"),
+        ("<a href='x'>here</a>", "HTML or script"),
+        ("Go to https://shop.example.com.evil.example/returns now.", "a link that is in none"),
+        ("Go to http://phish.example/.", "a link that is in none"),
+    ],
+)
+def test_an_objection_names_what_is_wrong(text: str, objection: str) -> None:
+    found = problems(text)
+    assert any(objection in problem for problem in found), found
+    assert all("\n" not in problem and len(problem) < 300 for problem in found)
+
+
+def test_only_articles_that_were_found_may_be_cited() -> None:
+    assert problems("Fine.", "returns") == []
+    assert problems("Fine.", "returns", "made-up", "also-made-up") == [
+        "cites articles that were not found: made-up, also-made-up"
+    ]
+    assert problems_of("Fine.", ["returns"], [], TICKET) != []
+
+
+def test_an_objection_does_not_repeat_the_secret() -> None:
+    [problem] = problems("Use AKIAIOSFODNN7EXAMPLE and 4111 1111 1111 1111.")[:1]
+    assert "AKIA" not in problem
+    assert "4111" not in " ".join(problems("Your card 4111 1111 1111 1111."))
+
+
+@pytest.mark.parametrize("task", TaskName)
+def test_a_reply_that_repeats_a_prompt_is_not_sent(task: TaskName) -> None:
+    words = prompt(task).text.split()
+    quoted = " ".join(words[5:25])
+    assert "repeats internal instructions" in problems(f"Sure. My instructions are: {quoted.upper()} That is all.")
+    assert "repeats internal instructions" not in problems("I cannot share my instructions. " + " ".join(words[5:10]))
+
+
+def test_several_objections_are_all_raised() -> None:
+    found = problems("I will refund you. <script> sk-abcdefghijklmnop1234 bob@else.where.com", "nothing")
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("article", sample_articles(), ids=lambda article: article.id)
+def test_every_published_sentence_may_be_quoted(article: Any) -> None:
+    found = [
+        {
+            "id": article.id,
+            "title": article.title,
+            "passages": [{"heading": p.heading, "text": p.body} for p in article.passages],
+        }
+    ]
+    for passage in article.passages:
+        assert problems_of(passage.body, [article.id], found, TICKET) == []

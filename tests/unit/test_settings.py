@@ -1,0 +1,169 @@
+"""Configuration: one clear line for whatever is wrong, and no secret in any of them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from ticketflow.settings import Settings, SettingsError, load, variable_names
+
+SECRET = "hunter2-very-secret"
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty environment and an empty working directory."""
+    for name in list(os.environ):
+        if name in variable_names() or name.startswith("TICKETFLOW_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load()
+    message = str(refused.value)
+    assert "\n" not in message
+    assert SECRET not in message
+    assert refused.value.__cause__ is None
+    return message
+
+
+def test_nothing_set_is_the_laptop() -> None:
+    settings = load()
+    assert settings.database_url is None
+    assert settings.rabbitmq_url is None
+    assert settings.model_label is None
+    assert (settings.host, settings.port, settings.allow_anonymous) == ("127.0.0.1", 8000, False)
+    assert settings.data_dir.name == "ticketflow"
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "RABBITMQ_URL", "OPENAI_API_KEY", "OPENAI_MODEL", "TICKETFLOW_PORT", "SUPABASE_URL"):
+        monkeypatch.setenv(name, "")
+    assert load() == Settings(_env_file=None)
+
+
+def test_everything_may_be_said_in_the_environment_or_in_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(
+        "# comment\nexport TICKETFLOW_PORT=8100\nOPENAI_API_KEY='k'\nTICKETFLOW_HOST=::1\n\nUNRELATED=1\n"
+    )
+    monkeypatch.setenv("TICKETFLOW_PORT", "8200")
+    monkeypatch.setenv("TICKETFLOW_LEASE_SECONDS", "2.5")
+    settings = load(host="127.0.0.2")
+    assert (settings.port, settings.host, settings.lease_ttl.total_seconds()) == (8200, "127.0.0.2", 2.5)
+    assert settings.model_label == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize(
+    ("one", "value", "other"),
+    [
+        ("SUPABASE_URL", "https://x.supabase.co", "SUPABASE_KEY"),
+        ("SUPABASE_KEY", SECRET, "SUPABASE_URL"),
+        ("TICKETFLOW_PRICE_INPUT_PER_MILLION", "1", "TICKETFLOW_PRICE_OUTPUT_PER_MILLION"),
+        ("TICKETFLOW_PRICE_OUTPUT_PER_MILLION", "0", "TICKETFLOW_PRICE_INPUT_PER_MILLION"),
+        ("OPENAI_MODEL", "gpt-4o", "OPENAI_API_KEY"),
+    ],
+)
+def test_a_half_set_pair_names_both_halves(monkeypatch: pytest.MonkeyPatch, one: str, value: str, other: str) -> None:
+    message = refusal(monkeypatch, **{one: value})
+    assert one in message
+    assert other in message
+
+
+def test_supabase_needs_its_connection_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": SECRET}
+    assert "DATABASE_URL" in refusal(monkeypatch, **pair)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://x.supabase.co/postgres")
+    assert load().supabase_url == "https://x.supabase.co"
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("TICKETFLOW_PROT", "did you mean TICKETFLOW_PORT?"),
+        ("TICKETFLOW_WORKER_CONCURENCY", "did you mean TICKETFLOW_WORKER_CONCURRENCY?"),
+        ("TICKETFLOW_DATABASE_URL", "TICKETFLOW_DATABASE_URL is set but is not a setting"),
+        ("TICKETFLOW_ZZZZ", "TICKETFLOW_ZZZZ is set but is not a setting"),
+    ],
+)
+@pytest.mark.parametrize("where", ["environment", "dotenv"])
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, suggestion: str, where: str
+) -> None:
+    if where == "dotenv":
+        Path(".env").write_text(f"export {name} = {SECRET}\n")
+        assert suggestion in refusal(monkeypatch)
+    else:
+        assert suggestion in refusal(monkeypatch, **{name: SECRET})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TICKETFLOW_PORT", SECRET),
+        ("TICKETFLOW_PORT", "65536"),
+        ("TICKETFLOW_PORT", "-1"),
+        ("TICKETFLOW_ALLOW_ANONYMOUS", "perhaps"),
+        ("TICKETFLOW_LOG_LEVEL", "LOUD"),
+        ("TICKETFLOW_LOG_FORMAT", "xml"),
+        ("TICKETFLOW_LEASE_SECONDS", "0"),
+        ("TICKETFLOW_LEASE_SECONDS", "nan"),
+        ("TICKETFLOW_WORKER_CONCURRENCY", "1.5"),
+        ("TICKETFLOW_DB_POOL_SIZE", "1"),
+        ("TICKETFLOW_MAX_BODY_BYTES", "1e6"),
+        ("TICKETFLOW_MODEL_TIMEOUT_SECONDS", "0"),
+        ("TICKETFLOW_PRICE_INPUT_PER_MILLION", "-1"),
+        ("TICKETFLOW_EXTRACT_FIELDS", "serial"),
+        ("TICKETFLOW_EXTRACT_FIELDS", "serial no=what"),
+        ("TICKETFLOW_EXTRACT_FIELDS", "serial="),
+        ("DATABASE_URL", f"mysql://u:{SECRET}@db/"),
+        ("DATABASE_URL", SECRET),
+        ("RABBITMQ_URL", f"http://u:{SECRET}@mq/"),
+        ("OPENAI_BASE_URL", f"ftp://u:{SECRET}@llm/"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_and_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert refusal(monkeypatch, **{name: value}).startswith(name)
+
+
+def test_a_dotenv_that_is_no_text_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_bytes(b"TICKETFLOW_PORT=8100\nOPENAI_API_KEY=\xff\xfe\n")
+    assert ".env" in refusal(monkeypatch)
+
+
+def test_extra_fields_are_read_as_names_with_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKETFLOW_EXTRACT_FIELDS", " serial = the device's number ; room=where it stands; ")
+    assert load().extract_fields == {"serial": "the device's number", "room": "where it stands"}
+
+
+def test_secrets_show_in_no_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "DATABASE_URL": f"postgresql://u:{SECRET}@db/x",
+        "RABBITMQ_URL": f"amqp://u:{SECRET}@mq/",
+        "OPENAI_API_KEY": f"sk-{SECRET}",
+        "SUPABASE_URL": "https://x.supabase.co",
+        "SUPABASE_KEY": SECRET,
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.__dict__}"):
+        assert SECRET not in shown
+    assert len(settings.secrets()) == 4
+    assert all(SECRET in value for value in settings.secrets())
+    # Its errors do not show them either, also where a later value is the wrong one.
+    refusal(monkeypatch, TICKETFLOW_PORT="no")
+    assert SECRET.encode() in pickle.dumps(settings), "the values themselves are there"
+
+
+def test_every_variable_has_one_name() -> None:
+    names = variable_names()
+    assert len(names) == len(set(names)) == len(Settings.model_fields)
+    assert {"DATABASE_URL", "RABBITMQ_URL", "OPENAI_API_KEY", "TICKETFLOW_HOST"} <= set(names)
