@@ -29,6 +29,12 @@ def check_address(host: str, allow_anonymous: bool) -> None:
         )
 
 
+def link(host: str, port: int) -> str:
+    """A URL for a person on this machine; a server that listens everywhere answers on loopback too."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
 def listening_socket(host: str, port: int) -> socket.socket:
     """A bound socket. Raises ``ConfigurationError`` in one line when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

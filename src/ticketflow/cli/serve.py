@@ -11,7 +11,7 @@ import structlog
 from ticketflow import wiring
 from ticketflow.api.app import create_app
 from ticketflow.domain.errors import TicketflowError
-from ticketflow.serving import check_address, listening_socket, serving
+from ticketflow.serving import check_address, link, listening_socket, serving
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.wiring import Application
@@ -50,7 +50,7 @@ async def _up(settings: Settings, with_worker: bool) -> None:
             stack.callback(relay.cancel)
         await stack.enter_async_context(serving(create_app(settings, app), listener))
         on_signals(stopping.set)
-        _announce(app, work, f"http://{settings.host}:{port}")
+        _announce(app, work, link(settings.host, port))
         if work is None:
             await stopping.wait()
         else:
