@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import structlog
 
@@ -24,8 +24,9 @@ from ticketflow.db.migrate import migrate, pending
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
+from ticketflow.domain.delivery import RETRY_REASONS
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
-from ticketflow.domain.tickets import Channel, Status, WaitingFor
+from ticketflow.domain.tickets import TERMINAL, Channel, Status, WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.observe import Outcome
 from ticketflow.llm.port import Model, Usage
@@ -35,7 +36,7 @@ from ticketflow.services.retry import Retry
 from ticketflow.settings import Settings
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.workflow.routes import load as load_routes
-from ticketflow.workflow.state import RunContext, State, Tools
+from ticketflow.workflow.state import STEP_OUTCOMES, RunContext, State, StepName, Tools
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -52,10 +53,31 @@ PROBE_SECONDS = 1.5
 
 
 class Measured:
-    """Every observer port of the rooms below, counted into the metrics."""
+    """Every observer port of the rooms below, counted into the metrics.
+
+    Series whose labels are known beforehand begin at 0: Prometheus sees no increase in one that appears with a 1.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        for channel in Channel:
+            metrics.tickets_created.labels(channel.value)
+        for status in TERMINAL:
+            metrics.tickets_processed.labels(status.value)
+            metrics.ticket_processing_duration.labels(status.value)
+        for step in StepName:
+            for step_outcome in STEP_OUTCOMES:
+                metrics.workflow_step_duration.labels(step.value, step_outcome)
+        for reason in RETRY_REASONS:
+            metrics.ticket_retries.labels(reason)
+
+    def model_chosen(self, model: str) -> None:
+        """From now on this model is asked."""
+        for outcome in get_args(Outcome):
+            self._metrics.llm_requests.labels(model, outcome)
+        for kind in ("input", "output"):
+            self._metrics.llm_tokens.labels(model, kind)
+        self._metrics.llm_cost_usd.labels(model)
 
     def created(self, channel: Channel) -> None:
         self._metrics.tickets_created.labels(channel.value).inc()
@@ -220,6 +242,7 @@ def model(settings: Settings, observer: Measured) -> Model:
         from ticketflow.llm.offline import OfflineModel
 
         return OfflineModel()
+    observer.model_chosen(settings.model_label)
     from ticketflow.llm.openai import OpenAIModel
     from ticketflow.llm.prices import PriceList
 
@@ -259,9 +282,13 @@ def tools(app: Application, asked: Model) -> Tools:
 
 def graph(app: Application) -> CompiledStateGraph[State, RunContext, State, State]:
     """The compiled graph on the application's own checkpointer. Imports LangGraph only now: an API does without it."""
+    import langsmith
+
     from ticketflow.db.checkpoints import CheckpointSaver
     from ticketflow.workflow.graph import compile_graph
 
+    # Otherwise a LANGSMITH_TRACING that another project left in the environment sends customers' texts away.
+    langsmith.configure(enabled=False)
     return compile_graph(CheckpointSaver(app.gateway))
 
 

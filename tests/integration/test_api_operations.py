@@ -165,3 +165,20 @@ async def test_metrics_count_tickets_once_and_show_the_databases_gauges(api: Api
     assert samples[("tickets_waiting", labels(waiting_for="retry"))] == 1
     assert {dict(key[1])["lane"] for key in samples if key[0] == "queue_depth"} == {"high", "normal", "low"}
     assert samples[("db_commit_batch_size_count", labels())] >= 3
+
+
+async def test_series_with_known_labels_begin_at_zero(api: Api) -> None:
+    api.app.observer.model_chosen("some-model")
+    samples = await scraped(api)
+    for series in (
+        ("tickets_created_total", labels(channel="phone")),
+        ("tickets_processed_total", labels(status="failed_permanent")),
+        ("ticket_processing_duration_seconds_count", labels(status="completed")),
+        ("workflow_step_duration_seconds_count", labels(step="review", outcome="timeout")),
+        ("ticket_retries_total", labels(reason="rate_limited")),
+        ("lease_lost_total", labels()),
+        ("llm_requests_total", labels(model="some-model", outcome="refused")),
+        ("llm_tokens_total", labels(model="some-model", kind="output")),
+        ("llm_cost_usd_total", labels(model="some-model")),
+    ):
+        assert samples[series] == 0

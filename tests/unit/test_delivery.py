@@ -10,6 +10,9 @@ import pytest
 from ticketflow.domain import errors
 from ticketflow.domain.delivery import (
     MAX_TAKEOVERS,
+    RETRY_REASONS,
+    TAKEOVER,
+    UNEXPECTED,
     Decision,
     FailPermanently,
     RetryLater,
@@ -88,3 +91,9 @@ def test_spread_adds_up_to_half_of_the_delay_again() -> None:
 @pytest.mark.parametrize(("takeovers", "kills"), [(0, False), (MAX_TAKEOVERS, False), (MAX_TAKEOVERS + 1, True)])
 def test_a_ticket_that_loses_too_many_workers_is_taken_to_be_what_kills_them(takeovers: int, kills: bool) -> None:
     assert kills_workers(takeovers) is kills
+
+
+def test_every_error_that_leads_to_a_retry_has_its_series() -> None:
+    ends_no_attempt = {errors.StoreUnavailable, errors.BrokerUnavailable}
+    codes = {kind.code for kind in set(errors.Transient.__subclasses__()) - ends_no_attempt}
+    assert set(RETRY_REASONS) == codes | {TAKEOVER, UNEXPECTED}

@@ -8,10 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ticketflow.domain.errors import LeaseLost, Terminal, TicketflowError, Transient
+from ticketflow.domain.errors import (
+    LeaseLost,
+    ModelOutputInvalid,
+    ModelTimeout,
+    ModelUnavailable,
+    RateLimited,
+    StepTimeout,
+    Terminal,
+    TicketflowError,
+    Transient,
+)
 
 MAX_TAKEOVERS = 5
 """A ticket that lost this many workers in a row without completing a step is taken to be what kills them."""
+
+TAKEOVER = "takeover"
+UNEXPECTED = "unexpected_error"
+RETRY_REASONS = (
+    ModelOutputInvalid.code,
+    ModelTimeout.code,
+    ModelUnavailable.code,
+    RateLimited.code,
+    StepTimeout.code,
+    TAKEOVER,
+    UNEXPECTED,
+)
+"""Why a ticket is tried again. A closed set, because it is a metric label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +84,7 @@ def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: f
     """
     if isinstance(error, LeaseLost):
         return StepAside()
-    code = error.code if isinstance(error, TicketflowError) else "unexpected_error"
+    code = error.code if isinstance(error, TicketflowError) else UNEXPECTED
     if isinstance(error, Terminal):
         return FailPermanently(code)
     if attempt >= policy.max_attempts:

@@ -18,6 +18,7 @@ from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, Unknown
 from ticketflow.domain.delivery import (
+    TAKEOVER,
     FailPermanently,
     RetryLater,
     RetryPolicy,
@@ -177,7 +178,7 @@ class Worker:
         self._active[lease.ticket.id] = active
         self._parts.observer.in_flight(len(self._active))
         if lease.takeovers:
-            self._parts.observer.retried("takeover")
+            self._parts.observer.retried(TAKEOVER)
         log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
         try:
             await self._run(run)

@@ -33,6 +33,10 @@ class StepName(StrEnum):
     FINALIZE = "finalize"
 
 
+STEP_OUTCOMES = ("ok", "error", "timeout")
+"""How a step can end, for whoever counts."""
+
+
 class State(TypedDict, total=False):
     """Each step's latest output under its own name, and what the edges need.
 
