@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 ORDER = re.compile(r"\b[A-Z]{2,4}-\d{3,8}\b|#\d{4,10}\b")
+TOLD = re.compile(r"write (?P<once>once)?\s*exactly this: (?P<words>.+)")
 WORDS = {
     "billing": ("invoice", "charge", "refund", "payment", "price", "bill"),
     "technical": ("error", "crash", "broken", "not work", "offline", "bug", "sync", "firmware"),
@@ -92,6 +93,9 @@ def _draft(material: dict[str, Any]) -> dict[str, Any]:
     first = articles[0]
     passages = first.get("passages") or [{"text": f"Please see our article {first.get('title', '')}."}]
     text = f"Hello,\n\nThank you for writing.\n\n{passages[0].get('text', '')}\n\nKind regards"
+    # A gullible model: it writes what the ticket tells it to write, and learns from a review only where it is told so.
+    if (told := TOLD.search(_text(material))) and not (told["once"] and material.get("revision")):
+        text = f"Hello,\n\n{told['words']}\n\nKind regards"
     return {"text": text, "citations": [first["id"]]}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ticketflow.domain.errors import ConfigurationError
-from ticketflow.domain.routing import DEFAULT_RULES, Rule
+from ticketflow.domain.routing import Rule
 from ticketflow.workflow.routes import load
 
 
@@ -15,10 +15,6 @@ def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "routes.yaml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def test_the_shipped_file_says_the_same_as_the_defaults() -> None:
-    assert load(None) == DEFAULT_RULES
 
 
 def test_a_rule_may_name_one_value_or_several_of_any_fact(tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ class WorkflowOut(BaseModel):
     status: Status
     attempt: int
     flow_version: str
+    route: dict[str, Any] | None
     steps: list[dict[str, Any]]
     current_step: str | None
     waiting_for: WaitingFor | None

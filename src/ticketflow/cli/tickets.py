@@ -64,7 +64,7 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
             "customer": ticket.customer_id,
             "category": ticket.category,
             "priority": ticket.priority,
-            "team": ticket.team,
+            "team": f"{ticket.team} (rule {flow['route']['rule']})" if flow["route"] else ticket.team,
             "tags": ", ".join(ticket.tags) or None,
             "attempt": ticket.attempt,
         }

@@ -78,17 +78,6 @@ class Route:
 
 DEFAULT_TEAM = "general"
 
-DEFAULT_RULES: tuple[Rule, ...] = (
-    Rule("vip-tag", when={"vip": frozenset({True})}, tags=("vip",)),
-    Rule(
-        "urgent-technical",
-        when={"category": frozenset({"technical"}), "priority": frozenset({"urgent"})},
-        team="l2",
-        escalate=True,
-    ),
-    Rule("billing", when={"category": frozenset({"billing"})}, team="billing"),
-)
-
 
 def decide(rules: Sequence[Rule], facts: Facts) -> Route:
     """Apply the rules in order: first destination wins, all tags apply, and no destination means the general team."""

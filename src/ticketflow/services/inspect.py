@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -54,12 +54,13 @@ class Inspect:
         ticket = await self.ticket(ticket_id)
         events = await self.events(ticket_id)
         wakers = await self._reads.wakers(ticket_id)
-        steps = steps_of(events, ticket)
+        steps, route = steps_of(events, ticket), _route(events)
         return {
             "ticket_id": str(ticket.id),
             "status": ticket.status,
             "attempt": ticket.attempt,
             "flow_version": ticket.flow_version,
+            "route": route,
             "steps": steps,
             "current_step": next((step["step"] for step in steps if step["status"] in ("running", "next")), None),
             "waiting_for": ticket.waiting_for,
@@ -83,15 +84,16 @@ def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:
                     "model": payload.get("model"),
                     "prompt_version": payload.get("prompt_version"),
                     "usage": payload.get("usage"),
-                    "completed_at": event.created_at.isoformat(),
+                    "completed_at": event.created_at,
                 }
             )
         elif event.event_type == EventType.ERROR:
             failed = event.step_name
     here = None if ticket.status in (Status.COMPLETED, Status.CANCELLED) else _here(runs, events)
+    over = ticket.status in TERMINAL or here is StepName.FINALIZE
     steps = []
     for name in StepName:
-        status = "done" if runs[name] else "skipped" if ticket.status in TERMINAL else "open"
+        status = "done" if runs[name] else "skipped" if over else "open"
         if name == here:
             status = _status_here(ticket, failed == name)
         steps.append({"step": str(name), "status": status, "runs": runs[name]})
@@ -101,12 +103,19 @@ def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:
 def _here(runs: dict[str, list[dict[str, Any]]], events: Sequence[Event]) -> StepName | None:
     """The step that is next after what the trail shows as done."""
     reviewed = [event for event in events if event.step_name == StepName.REVIEW and event.event_type == "step_complete"]
+    if (route := _route(events)) and route["escalate"]:
+        return StepName.FINALIZE
     drafted, judged = len(runs[StepName.DRAFT]), len(runs[StepName.REVIEW])
     if drafted and drafted == judged and reviewed[-1].payload["output"]["verdict"] == "revise":
         return StepName.DRAFT
     if drafted > judged:
         return StepName.REVIEW
     return next((name for name in StepName if not runs[name]), None)
+
+
+def _route(events: Sequence[Event]) -> Mapping[str, Any] | None:
+    """Where the routing rules sent the ticket, once they have been asked."""
+    return next((event.payload["route"] for event in reversed(events) if "route" in event.payload), None)
 
 
 def _status_here(ticket: Ticket, failed: bool) -> str:

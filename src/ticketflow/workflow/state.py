@@ -91,7 +91,8 @@ class Tools:
 class StepReport:
     """What a finished step has to say, recorded as its ``step_complete`` event.
 
-    ``changes`` are the ticket columns that it sets; ``result`` is the ticket's result once the last step has one.
+    ``changes`` are the ticket columns that it sets; ``route`` is where the routing rules sent the ticket, and why;
+    ``result`` is the ticket's result once the last step has one.
     """
 
     step: StepName
@@ -102,6 +103,7 @@ class StepReport:
     prompt_version: str | None = None
     usage: Usage = field(default_factory=Usage)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    route: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
 
 

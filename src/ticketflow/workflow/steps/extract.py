@@ -49,9 +49,6 @@ async def extract(state: State, context: RunContext) -> Outcome:
             channel=ticket.channel,
         ),
     )
+    recorded = {**asdict(route), "tags": list(route.tags)}
     tags = list(dict.fromkeys([*ticket.tags, *route.tags]))
-    return replace(
-        outcome,
-        update={"route": {**asdict(route), "tags": list(route.tags)}},
-        changes={"team": route.team, "tags": tags},
-    )
+    return replace(outcome, update={"route": recorded}, route=recorded, changes={"team": route.team, "tags": tags})

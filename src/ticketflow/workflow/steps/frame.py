@@ -19,7 +19,7 @@ from ticketflow.workflow.state import RunContext, State, StepName, StepReport
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step decided. ``update`` is further state beside the step's own output."""
+    """What a step decided. ``update`` is further state beside the step's own output; ``route`` stands in the trail."""
 
     output: Mapping[str, Any]
     update: Mapping[str, Any] = field(default_factory=dict)
@@ -27,6 +27,7 @@ class Outcome:
     model: str | None = None
     prompt_version: str | None = None
     usage: Usage = field(default_factory=Usage)
+    route: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
 
 
@@ -66,6 +67,7 @@ def framed(name: StepName, step: Step) -> Node:
                 prompt_version=outcome.prompt_version,
                 usage=outcome.usage,
                 changes=outcome.changes,
+                route=outcome.route,
                 result=outcome.result,
             )
         )
