@@ -173,11 +173,14 @@ begin
   return t;
 end $$;
 
+-- An event that names no request goes back to the same one as the event before it.
 create function ticketflow_append(ticket_id uuid, seq integer, e jsonb, change_id uuid, at timestamptz) returns void
 language sql as $$
   insert into events (ticket_id, seq, event_type, step_name, actor, payload, changes, request_id, change_id, created_at)
   values ($1, $2, $3->>'event_type', $3->>'step_name', $3->>'actor', coalesce($3->'payload', '{}'),
-          coalesce($3->'changes', '{}'), $3->>'request_id', $4, $5);
+          coalesce($3->'changes', '{}'),
+          coalesce($3->>'request_id', (select p.request_id from events p where p.ticket_id = $1 and p.seq = $2 - 1)),
+          $4, $5);
 $$;
 
 create function ticketflow_store(t tickets) returns void language sql as $$
@@ -415,6 +418,7 @@ begin
       delete from wake_ups where wake_ups.ticket_id = t.id;
     end if;
     outcomes[claim.ordinality] := jsonb_build_object('status', 'claimed', 'ticket', to_jsonb(t), 'takeovers', ended,
+      'request_id', (select events.request_id from events where events.ticket_id = t.id and events.seq = t.version),
       'checkpoint', case when t.version > 2 then ticketflow_latest_checkpoint(t.id::text) end);
   end loop;
   return to_jsonb(outcomes);

@@ -228,7 +228,7 @@ def _broker(settings: Settings, gateway: Gateway, reads: Reads) -> tuple[Broker,
 
     async def record(dead: DeadMessage) -> None:
         try:
-            ticket_id = parse(str(dead.payload["body"]).encode()).ticket_id
+            ticket_id = parse(str(dead.payload["body"]).encode(), {}).ticket_id
         except Poison:
             ticket_id = None
         await reads.record_dead_message(dead.id, ticket_id, "message", dead.reason, dead.payload)

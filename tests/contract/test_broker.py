@@ -92,7 +92,7 @@ async def arrival(consumer: Consumer) -> Delivery:
 
 
 def named(delivery: Delivery) -> UUID:
-    return parse(delivery.body).ticket_id
+    return parse(delivery.body, delivery.headers).ticket_id
 
 
 async def test_what_is_published_arrives_with_its_headers(adapter: Adapter) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import time
 from uuid import uuid4
 
@@ -13,12 +12,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketflow.api.problems import problem
+from ticketflow.domain import correlation
 from ticketflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class _TooLarge(HTTPException):
@@ -41,8 +38,8 @@ class RequestFrame:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        request_id = _accepted(headers.get(b"x-request-id"), _REQUEST_ID) or uuid4().hex
-        traceparent = _accepted(headers.get(b"traceparent"), _TRACEPARENT)
+        request_id = correlation.request_id(_text(headers.get(b"x-request-id"))) or uuid4().hex
+        traceparent = correlation.traceparent(_text(headers.get(b"traceparent")))
         scope["ticketflow.request_id"] = request_id
         scope["ticketflow.traceparent"] = traceparent
         context = {"request_id": request_id} | ({"traceparent": traceparent} if traceparent else {})
@@ -121,9 +118,8 @@ class RequestFrame:
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
-def _accepted(value: bytes | None, pattern: re.Pattern[str]) -> str | None:
-    text = value.decode("latin-1") if value else ""
-    return text if pattern.fullmatch(text) else None
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _is_loopback(server: tuple[str, int | None] | None) -> bool:

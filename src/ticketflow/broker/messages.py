@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from ticketflow.domain import correlation
 from ticketflow.domain.errors import Poison
 from ticketflow.domain.routing import Lane
 
@@ -46,10 +47,12 @@ class WakeUpMessage:
 
     ticket_id: UUID
     reason: str
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
-def parse(body: bytes) -> WakeUpMessage:
-    """Read a message. Raises ``Poison`` that says what is wrong with it."""
+def parse(body: bytes, headers: Mapping[str, str]) -> WakeUpMessage:
+    """Read a message. Raises ``Poison`` that says what is wrong with it; headers of no use are passed over."""
     if len(body) > MAX_MESSAGE_BYTES:
         raise Poison(f"the message has {len(body)} bytes, more than {MAX_MESSAGE_BYTES}")
     try:
@@ -64,7 +67,12 @@ def parse(body: bytes) -> WakeUpMessage:
         ticket_id = UUID(fields["ticket_id"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Poison("the message has no ticket_id that is a UUID") from error
-    return WakeUpMessage(ticket_id, str(fields.get("reason", "")))
+    return WakeUpMessage(
+        ticket_id,
+        str(fields.get("reason", "")),
+        correlation.request_id(headers.get(REQUEST_ID_HEADER)),
+        correlation.traceparent(headers.get(TRACEPARENT_HEADER)),
+    )
 
 
 def readable(body: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -238,8 +239,13 @@ class RabbitConsumer:
             if not closed.done():
                 closed.set_result(error)
 
+        def on_cancel(_: Any) -> None:
+            # The channel stays open without a word when a queue is deleted; only a new start declares it again.
+            on_close(None, ConnectionAbortedError(errno.ECONNABORTED, "a queue was deleted"))
+
         async with asyncio.timeout(TIMEOUT_SECONDS):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
             await declare_topology(channel)
             await channel.set_qos(prefetch_count=self._concurrency)
             channel.close_callbacks.add(on_close)

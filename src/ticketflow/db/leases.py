@@ -20,11 +20,13 @@ LANES = {str(priority): str(lane) for priority, lane in LANE_OF_PRIORITY.items()
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one ticket. ``takeovers``: workers lost on it since a step was last completed."""
+    """The right to work on one ticket. ``takeovers``: workers lost on it since a step was last completed;
+    ``request_id``: the request that this work goes back to."""
 
     ticket: Ticket
     token: UUID
     takeovers: int
+    request_id: str | None
     checkpoint: Mapping[str, Any] | None
     """The newest checkpoint as ``db.checkpoints`` reads it, or None when no step was completed yet."""
 
@@ -123,7 +125,9 @@ class Leases:
     def _claimed(claim: _Claim, row: Mapping[str, Any]) -> Claimed:
         match row["status"]:
             case "claimed":
-                return Lease(ticket_from(row["ticket"]), claim.token, row["takeovers"], row["checkpoint"])
+                return Lease(
+                    ticket_from(row["ticket"]), claim.token, row["takeovers"], row["request_id"], row["checkpoint"]
+                )
             case "held":
                 return Held(row["worker"])
             case "not_claimable":

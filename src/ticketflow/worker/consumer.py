@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from ticketflow.broker.messages import REQUEST_ID_HEADER, TRACEPARENT_HEADER, parse
+from ticketflow.broker.messages import WakeUpMessage, parse
 from ticketflow.broker.port import Broker, Consumer, Delivery
 from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
@@ -129,18 +129,16 @@ class Worker:
 
     async def _handle(self, delivery: Delivery) -> None:
         try:
-            message = parse(delivery.body)
+            message = parse(delivery.body, delivery.headers)
         except Poison as error:
             log.warning("message.rejected", reason=str(error))
             await delivery.reject(str(error))
             return
-        request_id = delivery.headers.get(REQUEST_ID_HEADER)
-        context = {"ticket_id": str(message.ticket_id), "request_id": request_id}
-        if traceparent := delivery.headers.get(TRACEPARENT_HEADER):
-            context["traceparent"] = traceparent
-        with structlog.contextvars.bound_contextvars(**context):
+        context = {"request_id": message.request_id, "traceparent": message.traceparent}
+        known = {name: value for name, value in context.items() if value is not None}
+        with structlog.contextvars.bound_contextvars(ticket_id=str(message.ticket_id), **known):
             try:
-                await self._handle_ticket(message.ticket_id, request_id, delivery)
+                await self._handle_ticket(message, delivery)
             except StoreUnavailable as error:
                 log.warning("message.returned", reason=str(error))
                 await asyncio.sleep(PAUSE_WITHOUT_STORE)
@@ -151,12 +149,14 @@ class Worker:
                 await asyncio.sleep(PAUSE_WITHOUT_STORE)
                 await delivery.requeue()
 
-    async def _handle_ticket(self, ticket_id: UUID, request_id: str | None, delivery: Delivery) -> None:
-        if active := self._active.get(ticket_id):
+    async def _handle_ticket(self, message: WakeUpMessage, delivery: Delivery) -> None:
+        if active := self._active.get(message.ticket_id):
             # Our own connection was lost and the message came back to us: it waits for the end like the first one.
             active.deliveries.append(delivery)
             return
-        claimed = await self._parts.leases.claim(ticket_id, takeover=delivery.redelivered, request_id=request_id)
+        claimed = await self._parts.leases.claim(
+            message.ticket_id, takeover=delivery.redelivered, request_id=message.request_id
+        )
         match claimed:
             case Unknown():
                 log.warning("message.rejected", reason="unknown ticket")
@@ -168,12 +168,14 @@ class Worker:
                 log.info("message.not_needed", status=status)
                 await delivery.ack()
             case Lease() as lease:
-                await self._work(lease, request_id, delivery)
+                # A message of the sweeper or of a timer knows no request; the trail does.
+                with structlog.contextvars.bound_contextvars(request_id=lease.request_id):
+                    await self._work(lease, delivery)
 
-    async def _work(self, lease: Lease, request_id: str | None, delivery: Delivery) -> None:
+    async def _work(self, lease: Lease, delivery: Delivery) -> None:
         task = asyncio.current_task()
         assert task is not None
-        run = TicketRun(lease, self._parts.commits, request_id)
+        run = TicketRun(lease, self._parts.commits)
         active = _Active(run, task, [delivery])
         self._active[lease.ticket.id] = active
         self._parts.observer.in_flight(len(self._active))

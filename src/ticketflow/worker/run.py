@@ -30,14 +30,13 @@ from ticketflow.workflow.state import StepName, StepReport
 class TicketRun:
     """What the graph's checkpointer and steps see of the worker: the lease, and how to commit under it."""
 
-    def __init__(self, lease: Lease, commits: Commits, request_id: str | None) -> None:
+    def __init__(self, lease: Lease, commits: Commits) -> None:
         self.lease = lease
         self.finished = False
         self.ending = False
         """The commit that gives the lease back is on its way: a missing lease is no loss any more."""
         self.step: StepName | None = None
         self._commits = commits
-        self._request_id = request_id
         self._report: StepReport | None = None
         self._last_saved: str | None = lease.checkpoint["checkpoint_id"] if lease.checkpoint else None
 
@@ -149,6 +148,7 @@ class TicketRun:
                 "model": report.model,
                 "prompt_version": report.prompt_version,
                 "usage": report.usage.as_json(),
+                **({"route": dict(report.route)} if report.route is not None else {}),
             },
             report.changes,
             step=report.step,
@@ -165,4 +165,4 @@ class TicketRun:
         changes: Mapping[str, Any],
         step: StepName | None = None,
     ) -> NewEvent:
-        return NewEvent(kind, Actor.PIPELINE, payload, changes, step_name=step, request_id=self._request_id)
+        return NewEvent(kind, Actor.PIPELINE, payload, changes, step_name=step, request_id=self.lease.request_id)
