@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,6 +58,15 @@ class Cli:
         done = self(*arguments)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
+    """A folder for an embedded PostgreSQL: its socket's path must be short, and root's servers run as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="ticketflow-test-cli-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -291,3 +304,63 @@ def test_a_configuration_that_cannot_work_stops_the_start_with_one_line(cli: Cli
     assert "SUPABASE_URL" in assert_one_line(half_set)
     assert "hunter2" not in half_set.stderr
     assert "TICKETFLOW_ALLOW_ANONYMOUS" in assert_one_line(cli("api", "--host", "0.0.0.0"))
+
+
+@pytest.mark.parametrize("database", ["server", "embedded"])
+def test_demo_answers_sample_tickets_and_the_audit_agrees(cli: Cli, tmp_path: Path, database: str) -> None:
+    with data_folder() as folder:
+        choice = {"DATABASE_URL": "", "TICKETFLOW_DATA_DIR": str(folder)} if database == "embedded" else {}
+        as_json, told = cli("demo", "--tickets", "4", "--json", **choice), cli("demo", "--tickets", "4", **choice)
+    summary = json.loads(as_json.stdout)
+    assert (as_json.returncode, summary["tickets"], summary["violations"]) == (0, 4, 0)
+    assert summary["by_status"] == {"completed": 4}
+    assert "offline-rules-1" in told.stderr
+    assert "4 tickets in" in told.stdout
+    assert "consistent" in told.stdout
+
+
+@pytest.mark.parametrize("database", ["server", "embedded"])
+def test_bench_prints_ratios_and_calls_as_json(cli: Cli, database: str) -> None:
+    with data_folder() as folder:
+        choice = {"DATABASE_URL": "", "TICKETFLOW_DATA_DIR": str(folder)} if database == "embedded" else {}
+        done = cli("bench", "--rounds", "1", "--tickets", "6", "--in-flight", "3", **choice)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(done.stdout)["rows"]
+    assert all(rate["min"] > 0 for rate in row["tickets_per_second"].values())
+    assert set(row["ratios"]) == {"to_langgraph_postgres_saver", "to_langgraph_no_saver"}
+    calls = row["database_calls_per_ticket"]["alone_by_function"]
+    assert calls["ticketflow_claim"] == 1
+    assert calls["ticketflow_commit"] == 6
+
+
+def test_bench_knows_its_rows(cli: Cli) -> None:
+    done = cli("bench", "no-such-row")
+    assert done.returncode == 2
+    assert "durable-steps" in done.stderr
+
+
+def test_the_graph_is_drawn_in_the_form_that_the_name_asks_for(cli: Cli, tmp_path: Path) -> None:
+    console, *written = cli.at_once(
+        ("graph",), ("graph", "a.png"), ("graph", "a.svg"), ("graph", "a.mmd"), ("graph", "a.gif")
+    )
+    assert "Classify" in console.stdout
+    assert [done.returncode for done in written] == [0, 0, 0, 2]
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+    assert "classify --> extract" in (tmp_path / "a.mmd").read_text()
+    assert not (tmp_path / "a.gif").exists()
+
+
+def test_doctor_says_what_is_well_and_what_to_do_about_the_rest(cli: Cli) -> None:
+    away = cli("doctor", "--json", RABBITMQ_URL="amqp://someone:hunter2@127.0.0.1:1/")
+    assert away.returncode == 1
+    assert "hunter2" not in away.stdout + away.stderr
+    checks = {check["part"]: check for check in json.loads(away.stdout)}
+    assert [checks[part]["ok"] for part in ("database", "queue", "knowledge", "model")] == [True, False, False, True]
+    assert "RABBITMQ_URL" in checks["queue"]["advice"]
+    assert "offline-rules-1" in checks["model"]["finding"]
+    article = cli.folder / "keypad.md"
+    article.write_text("# The keypad\n\nHold the inner button.\n", encoding="utf-8")
+    assert cli("kb", "import", str(article)).returncode == 0
+    well = cli("doctor")
+    assert (well.returncode, well.stdout.count("ok ")) == (0, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 
+from ticketflow import wiring
 from ticketflow.bench import durable_steps
 from ticketflow.cli.console import err, fail, say_json
 from ticketflow.cli.throwaway import throwaway_database
@@ -22,9 +23,10 @@ def bench(settings: Settings, rows: list[str], plan: durable_steps.Plan) -> int:
 
     async def run() -> None:
         measured = []
-        for name in rows or list(ROWS):
-            err.print(f"{name}: {plan.rounds} rounds of {plan.tickets} tickets a contender ...")
-            measured.append(await ROWS[name](lambda: throwaway_database(settings, "bench"), plan))
+        async with wiring.database(settings) as (server, _):
+            for name in rows or list(ROWS):
+                err.print(f"{name}: {plan.rounds} rounds of {plan.tickets} tickets a contender ...")
+                measured.append(await ROWS[name](lambda: throwaway_database(server, "bench"), plan))
         say_json({"python": platform.python_version(), "machine": platform.machine(), "rows": measured})
 
     try:

@@ -20,10 +20,12 @@ from ticketflow.wiring import Application
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False)
 
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
 
 def say_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode() + "\n")
+    sys.stdout.write(orjson.dumps(value, option=_JSON).decode() + "\n")
 
 
 def plain(text: object) -> str:

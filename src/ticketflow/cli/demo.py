@@ -20,7 +20,6 @@ from ticketflow.api.models import NewTicketBody
 from ticketflow.api.routes.tickets import new_ticket
 from ticketflow.cli.console import err, fail, out, plain, say_json
 from ticketflow.cli.throwaway import throwaway_database
-from ticketflow.cli.tickets import styled
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.tickets import TERMINAL, Ticket
@@ -48,7 +47,7 @@ def demo(settings: Settings, count: int, as_json: bool) -> int:
 
 
 async def _demo(settings: Settings, count: int, as_json: bool) -> int:
-    async with throwaway_database(settings, "demo") as url:
+    async with wiring.database(settings) as (server, _), throwaway_database(server, "demo") as url:
         # Its own database needs its own queue too: a shared RabbitMQ would hand our messages to other workers.
         alone = settings.model_copy(
             update={"database_url": SecretStr(url), "rabbitmq_url": None, "worker_concurrency": min(count, 50)}
@@ -135,20 +134,23 @@ def _summary(tickets: list[Ticket], seconds: float, verdict: Verdict) -> dict[st
 
 
 def _print_summary(tickets: list[Ticket], trails: dict[UUID, list[Event]], seconds: float, verdict: Verdict) -> None:
-    table = Table("subject", "category", "priority", "team", "status", "disposition", "sources", "steps", box=None)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("subject", no_wrap=True, max_width=40)
+    for name, width in (("category", 9), ("priority", 8), ("team", 7), ("result", 9), ("steps", 5)):
+        table.add_column(name, no_wrap=True, min_width=width)
+    table.add_column("first source", no_wrap=True)
     for ticket in tickets:
         steps = sum(event.event_type == EventType.STEP_COMPLETE for event in trails[ticket.id])
         result = ticket.result or {"disposition": "", "sources": []}
         disposition = result["disposition"]
         table.add_row(
-            plain(ticket.subject[:44]),
+            plain(ticket.subject),
             ticket.category,
             ticket.priority,
             plain(ticket.team or ""),
-            styled(ticket.status),
-            f"[green]{disposition}[/]" if disposition == "answered" else f"[yellow]{disposition}[/]",
-            plain(", ".join(source["article_id"] for source in result["sources"])),
+            f"[green]{disposition}[/]" if disposition == "answered" else f"[yellow]{disposition or ticket.status}[/]",
             str(steps),
+            plain(", ".join(source["article_id"] for source in result["sources"][:1])),
         )
     out.print(table)
     totals = _summary(tickets, seconds, verdict)

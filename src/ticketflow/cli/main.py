@@ -79,11 +79,11 @@ def verify(as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: Json = False) -> None:
     """Check database, queue, knowledge base and model, and say what to do."""
-    from ticketflow.cli.operate import doctor as run
+    from ticketflow.cli.doctor import doctor as run
 
-    _exit(run(_settings()))
+    _exit(run(_settings(), as_json))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands for whoever runs the system: migrate, verify, doctor, kb."""
+"""Commands for whoever runs the system: migrate, verify, kb."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from ticketflow.domain.errors import TicketflowError
 from ticketflow.knowledge.articles import read
 from ticketflow.services.verify import verify as audit
 from ticketflow.settings import Settings
-from ticketflow.telemetry import logs
-from ticketflow.telemetry.metrics import Metrics
-from ticketflow.wiring import Application, Measured
+from ticketflow.wiring import Application
 
 
 def migrate(settings: Settings, check: bool) -> int:
@@ -84,64 +82,3 @@ def kb_search(settings: Settings, query: str, limit: int, as_json: bool) -> int:
         return 0
 
     return with_application(settings, run)
-
-
-def doctor(settings: Settings) -> int:
-    """Check every part and say what to do about those that are ill. Returns 1 when any is."""
-    logs.configure("ERROR")
-    return asyncio.run(_doctor(settings))
-
-
-async def _doctor(settings: Settings) -> int:
-    ill = 0
-
-    def report(part: str, problem: str | None, advice: str, fine: str) -> None:
-        nonlocal ill
-        ill += problem is not None
-        if problem is None:
-            out.print(f"[green]ok[/]    {part:<9} {plain(fine)}")
-        else:
-            out.print(f"[red]ill[/]   {part:<9} {plain(logs.redacted(problem))}\n      {'':<9} {plain(advice)}")
-
-    try:
-        async with wiring.database(settings) as (url, label):
-            behind = await pending(url)
-            embedded = settings.database_url is None
-            report(
-                "database",
-                f"{len(behind)} migrations are missing" if behind and not embedded else None,
-                "run `ticketflow migrate`",
-                label,
-            )
-    except TicketflowError as error:
-        report("database", str(error), "check DATABASE_URL and that the server runs", "")
-    else:
-        if not behind or embedded:
-            try:
-                async with wiring.connected(settings, auto_migrate=embedded) as app:
-                    try:
-                        await app.broker.ping()
-                        problem = None
-                    except TicketflowError as error:
-                        problem = str(error)
-                    report("queue", problem, "check RABBITMQ_URL: host, user, password, virtual host", app.broker_label)
-                    found = await app.library.count()
-                    report(
-                        "knowledge",
-                        None if found else "there are no articles, so no answer can cite one",
-                        "import some: `ticketflow kb import FOLDER`",
-                        f"{found if found < 1000 else 'at least 1000'} articles",
-                    )
-            except TicketflowError as error:
-                report("queue", str(error), "mend the database first", "")
-    asked = wiring.model(settings, Measured(Metrics()))
-    try:
-        await asked.check()
-        problem = None
-    except TicketflowError as error:
-        problem = str(error)
-    finally:
-        await asked.aclose()
-    fine = asked.name if settings.model_label else f"{asked.name}: rules, not a language model"
-    report("model", problem, "check OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL", fine)
-    return 1 if ill else 0

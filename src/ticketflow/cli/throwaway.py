@@ -1,4 +1,4 @@
-"""A database that exists for one command, on the configured server or the embedded one."""
+"""A database that exists for one command."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from ticketflow import wiring
 from ticketflow.domain.errors import StoreUnavailable
-from ticketflow.settings import Settings
 
 
 @contextlib.asynccontextmanager
-async def throwaway_database(settings: Settings, purpose: str) -> AsyncIterator[str]:
-    """The connection string of a new, empty database that is dropped at the end. Raises ``StoreUnavailable``."""
+async def throwaway_database(server: str, purpose: str) -> AsyncIterator[str]:
+    """The connection string of a new, empty database on ``server``, dropped at the end. Raises ``StoreUnavailable``."""
     name = f"ticketflow_{purpose}_{uuid4().hex[:8]}"
-    async with wiring.database(settings) as (server, _):
-        try:
-            async with await psycopg.AsyncConnection.connect(server, autocommit=True, connect_timeout=5) as connection:
-                await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        except psycopg.Error as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise StoreUnavailable(f"cannot make a database of its own: {reason}") from error
-        try:
-            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-        finally:
-            async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
-                await connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    try:
+        async with await psycopg.AsyncConnection.connect(server, autocommit=True, connect_timeout=5) as connection:
+            await connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreUnavailable(f"cannot make a database of its own: {reason}") from error
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
+            await connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

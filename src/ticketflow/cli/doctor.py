@@ -1,0 +1,88 @@
+"""``doctor``: check every part and say what to do about those that are ill."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+
+from ticketflow import wiring
+from ticketflow.cli.console import out, plain, say_json
+from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, TicketflowError
+from ticketflow.settings import Settings
+from ticketflow.telemetry import logs
+from ticketflow.telemetry.metrics import Metrics
+from ticketflow.wiring import Application, Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part's state. ``advice`` is empty where there is nothing to do."""
+
+    part: str
+    ok: bool
+    finding: str
+    advice: str = ""
+
+
+def doctor(settings: Settings, as_json: bool) -> int:
+    """Returns 1 when any part is ill."""
+    logs.configure("ERROR")
+    checks = asyncio.run(_examine(settings))
+    if as_json:
+        say_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            out.print(f"{'[green]ok[/] ' if check.ok else '[red]ill[/]'}  {check.part:<9}  {plain(check.finding)}")
+            if check.advice:
+                out.print(f"     {'':<9}  {plain(check.advice)}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+async def _examine(settings: Settings) -> list[Check]:
+    async with AsyncExitStack() as stack:
+        try:
+            app = await stack.enter_async_context(
+                wiring.connected(settings, auto_migrate=settings.database_url is None)
+            )
+        except TicketflowError as error:
+            known = isinstance(error, ConfigurationError)
+            advice = "" if known else "check DATABASE_URL and that the server runs"
+            checks = [_ill("database", error, advice)]
+        else:
+            checks = [Check("database", True, app.database_label), await _queue(app), await _knowledge(app)]
+    return [*checks, await _model(settings)]
+
+
+async def _queue(app: Application) -> Check:
+    try:
+        async with asyncio.timeout(10):
+            await app.broker.ping()
+    except TimeoutError:
+        return _ill("queue", BrokerUnavailable("no answer within 10 seconds"), "check RABBITMQ_URL: host and port")
+    except TicketflowError as error:
+        return _ill("queue", error, "check RABBITMQ_URL: host, user, password, virtual host")
+    return Check("queue", True, app.broker_label)
+
+
+async def _knowledge(app: Application) -> Check:
+    found = await app.library.count()
+    if found == 0:
+        advice = "import some: `ticketflow kb import FOLDER`"
+        return Check("knowledge", False, "there are no articles, so no answer can cite one", advice)
+    return Check("knowledge", True, f"{found if found < 1000 else 'at least 1000'} articles")
+
+
+async def _model(settings: Settings) -> Check:
+    asked = wiring.model(settings, Measured(Metrics()))
+    try:
+        await asked.check()
+    except TicketflowError as error:
+        return _ill("model", error, "check OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL")
+    finally:
+        await asked.aclose()
+    return Check("model", True, asked.name if settings.model_label else f"{asked.name}: rules, not a language model")
+
+
+def _ill(part: str, error: Exception, advice: str) -> Check:
+    return Check(part, False, logs.redacted(str(error)), advice)
