@@ -22,6 +22,9 @@ HOLD = timedelta(seconds=30)
 POLL_SECONDS = 1.0
 """How soon rows of other processes are noticed; those of this process wake the relay at once."""
 
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between two tries while the broker or the database is away."""
+
 
 class Relay:
     """Runs in every API and worker process; any number may run at once."""
@@ -36,19 +39,22 @@ class Relay:
         self._news.set()
 
     async def run(self) -> None:
-        """Publish until cancelled. A broker or database that is away delays messages and loses none."""
+        """Publish until cancelled. A broker or database that is away delays messages and loses none.
+
+        What is in hand when the cancellation comes is published first: left alone, it would lie still for ``HOLD``.
+        """
         sent: list[int] = []
         pause = 0.1
         while True:
             self._news.clear()
+            turn = asyncio.create_task(self._turn(sent))
             try:
-                rows = await self._outbox.take(BATCH, HOLD, sent)
-                sent = []
-                if rows:
-                    await self._publish(rows)
-                    sent = [row.id for row in rows]
+                if await asyncio.shield(turn):
                     pause = 0.1
                     continue
+            except asyncio.CancelledError:
+                await self._finish(turn, sent)
+                raise
             except (BrokerUnavailable, StoreUnavailable) as error:
                 log.warning("relay.waiting", error=str(error), retry_in_seconds=pause)
                 await asyncio.sleep(pause)
@@ -57,6 +63,20 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._news.wait()
+
+    async def _turn(self, sent: list[int]) -> bool:
+        """Forget what was sent, take the next rows and publish them. Returns whether there were any."""
+        rows = await self._outbox.take(BATCH, HOLD, sent)
+        sent.clear()
+        if rows:
+            await self._publish(rows)
+            sent += [row.id for row in rows]
+        return bool(rows)
+
+    async def _finish(self, turn: asyncio.Task[bool], sent: list[int]) -> None:
+        await asyncio.gather(turn, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await self._outbox.take(0, HOLD, sent)
 
     async def _publish(self, rows: list[OutboxRow]) -> None:
         messages = [Message(row.lane, row.ticket_id, row.reason, row.created_at, row.headers) for row in rows]
