@@ -58,7 +58,12 @@ class Relay:
             except (BrokerUnavailable, StoreUnavailable) as error:
                 log.warning("relay.waiting", error=str(error), retry_in_seconds=pause)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            except Exception:
+                # An outermost loop: without a relay nothing would move, so it goes on whatever it met.
+                log.exception("relay.failed")
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
