@@ -227,6 +227,18 @@ def test_a_draft_quotes_the_fitting_article_and_cites_it() -> None:
     assert "refund" not in made["text"]
 
 
+def test_the_passage_whose_heading_names_the_matter_comes_first() -> None:
+    [article] = [each for each in read(SAMPLES / "articles") if each.id == "payment-problems"]
+    passages = [{"heading": passage.heading, "text": passage.body} for passage in article.passages]
+    material = drafting(
+        "Charged twice for my Badger",
+        "My card shows order CL-48102 two times. Which one is wrong, and when do I get the money back?",
+        {"id": article.id, "title": article.title, "score": 1.0, "passages": passages[::-1]},
+    )
+    quoted = draft(material)["text"].split(article.title)[1].split("\n\n")[1]
+    assert quoted.startswith("Look at your bank statement")
+
+
 def test_without_a_fitting_article_the_reply_only_holds() -> None:
     made = draft(drafting("Do you sell bicycles?", "I am looking for a blue one.", REFUND, PASSWORD))
     assert made["citations"] == []

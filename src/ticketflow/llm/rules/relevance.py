@@ -22,6 +22,8 @@ _SHORT_TICKET = 8
 _LEAST_SCORE = 0.5
 _CENTRAL_WEIGHT = 1.8
 _TITLE_WEIGHT = 1.5
+_HEADING_WEIGHT = 2.5
+"""A heading says what its passage is about; the title says it of all passages of the article."""
 _LENGTH_DAMPING = 12
 _INTRODUCTION_WEIGHT = 0.8
 """What stands before the first heading seldom answers anything."""
@@ -61,17 +63,19 @@ def ranked_passages(material: Mapping[str, Any]) -> list[Passage]:
 
     ranked = []
     for place, (article, passage, words) in enumerate(entries):
-        title = subject_words(f"{article.get('title') or ''} {passage.get('heading') or ''}")
-        shared = (words | title) & (asked | central)
+        title = subject_words(str(article.get("title") or ""))
+        introduces = passage.get("heading") in (None, "", article.get("title"))
+        heading = frozenset() if introduces else subject_words(str(passage["heading"]))
+        shared = (words | title | heading) & (asked | central)
         weight = sum(
             math.log(1 + len(entries) / max(1, spread[word]))
             / math.log(1 + len(entries))
             * (_CENTRAL_WEIGHT if word in central else 1.0)
-            * (_TITLE_WEIGHT if word in title else 1.0)
+            * (_HEADING_WEIGHT if word in heading else _TITLE_WEIGHT if word in title else 1.0)
             for word in shared
         )
         score = weight / math.sqrt(_LENGTH_DAMPING + len(words))
-        if not passage.get("heading"):
+        if introduces:
             score *= _INTRODUCTION_WEIGHT
         fits = score >= _LEAST_SCORE and len(shared) >= enough
         if central and not shared & central and not (name & words and len(shared) >= _MANY_SHARED):
