@@ -6,7 +6,8 @@ Each objection is one sentence that names what is wrong, so that a revision can 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from ticketflow.domain.tickets import Ticket
@@ -96,15 +97,18 @@ def _squeezed(text: str) -> str:
 
 
 def _quotes_a_prompt(text: str) -> bool:
+    return not _prompt_runs().isdisjoint(_runs(text))
+
+
+@cache
+def _prompt_runs() -> frozenset[tuple[str, ...]]:
+    return frozenset(run for task in TaskName for run in _runs(prompt(task).text))
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    """Every ``_LEAK_WORDS`` words that follow one another."""
     words = re.findall(r"\w+", text.lower())
-    if len(words) < _LEAK_WORDS:
-        return False
-    runs = {tuple(words[i : i + _LEAK_WORDS]) for i in range(len(words) - _LEAK_WORDS + 1)}
-    for task in TaskName:
-        secret = re.findall(r"\w+", prompt(task).text.lower())
-        if any(tuple(secret[i : i + _LEAK_WORDS]) in runs for i in range(len(secret) - _LEAK_WORDS + 1)):
-            return True
-    return False
+    return (tuple(words[i : i + _LEAK_WORDS]) for i in range(len(words) - _LEAK_WORDS + 1))
 
 
 def _luhn(candidate: str) -> bool:
