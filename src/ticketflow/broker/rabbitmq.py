@@ -281,15 +281,18 @@ def dead_message(body: bytes, headers: Mapping[str, Any], message_id: str | None
     """What the dead-letter queue holds, for the record. The same message read twice has the same id."""
     deaths = headers.get("x-death")
     death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
-    reason = headers.get(REASON_HEADER)
-    if isinstance(reason, bytes):
-        reason = reason.decode("utf-8", "replace")
+    reason = headers.get(REASON_HEADER) or f"dead-lettered by the broker: {death.get('reason', 'unknown')}"
     identity = f"{message_id}|{death.get('time')}|{readable(body)}"
     return DeadMessage(
-        id=uuid5(NAMESPACE_OID, identity),
-        reason=str(reason or f"dead-lettered by the broker: {death.get('reason', 'unknown')}"),
-        payload={"body": readable(body), "queue": str(death.get("queue") or queue)},
+        id=uuid5(NAMESPACE_OID, identity.encode("utf-8", "replace").decode()),
+        reason=_readable_text(reason),
+        payload={"body": readable(body), "queue": _readable_text(death.get("queue") or queue)},
     )
+
+
+def _readable_text(value: object) -> str:
+    """A header's value for the record; whoever can publish can put anything there."""
+    return readable(value if isinstance(value, bytes) else str(value).encode("utf-8", "replace"))[:1000]
 
 
 async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
