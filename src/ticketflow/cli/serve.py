@@ -47,7 +47,7 @@ async def _up(settings: Settings, with_worker: bool) -> None:
             await _first_articles(app)
         else:
             relay = asyncio.create_task(app.relay.run())
-            stack.callback(relay.cancel)
+            stack.push_async_callback(_ended, relay)
         await stack.enter_async_context(serving(create_app(settings, app), listener))
         on_signals(stopping.set)
         _announce(app, work, link(settings.host, port))
@@ -59,6 +59,11 @@ async def _up(settings: Settings, with_worker: bool) -> None:
             work.worker.stop()
             await running
     log.info("ticketflow.stopped")
+
+
+async def _ended(relay: asyncio.Task[None]) -> None:
+    relay.cancel()
+    await asyncio.gather(relay, return_exceptions=True)
 
 
 async def _first_articles(app: Application) -> None:
