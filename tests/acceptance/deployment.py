@@ -1,0 +1,161 @@
+"""Ticketflow as an operator runs it: one database, one virtual host, and as many processes as the test starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from tests.support.processes import Process, clean_environment, http, running, until
+from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.knowledge.library import Library
+from ticketflow.samples import articles
+from ticketflow.services.verify import Verdict, verify
+
+STEPS = ("classify", "extract", "research", "draft", "review", "finalize")
+ASKED = ("classify", "extract", "draft", "review")
+"""The steps that ask the model."""
+
+QUESTION = "I forgot my password, how do I reset it?"
+"""Answered by one of the sample articles, without a revision."""
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A ticket that got its 2xx. ``marker`` stands in its text, so that the model server can tell who asked."""
+
+    id: str
+    marker: str
+
+
+@dataclass
+class Deployment:
+    """``environment`` is what every process gets; ``address`` is the last API that was started."""
+
+    folder: Path
+    database_url: str
+    environment: dict[str, str]
+    database: psycopg.Connection[Any]
+    stack: ExitStack
+    address: str = ""
+    posted: list[Posted] = field(default_factory=list)
+
+    def start(self, *arguments: str, **environment: str) -> Process:
+        """``ticketflow ARGUMENTS`` until the test ends."""
+        return self.stack.enter_context(running(arguments, self.environment | environment, self.folder))
+
+    def api(self, **environment: str) -> Process:
+        process = self.start("api", "--port", "0", **environment)
+        self.address = process.wait_for_event("ticketflow.up")["url"]
+        return process
+
+    def workers(self, count: int, *arguments: str, **environment: str) -> list[Process]:
+        """Workers that are ready to receive."""
+        started = [self.start("worker", "--metrics-port", "0", *arguments, **environment) for _ in range(count)]
+        for process in started:
+            process.wait_for_event("broker.consuming")
+        return started
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return http(method, self.address + path, body, named)
+
+    def post(self, question: str = QUESTION, **fields: Any) -> Posted:
+        """Take in a ticket like no other."""
+        marker = f"[[{uuid4().hex[:12]}]]"
+        body = {"subject": question, "body": f"{question} {marker}", "customer_id": f"cus_{marker[2:8]}", **fields}
+        status, _, answer = self.request("POST", "/tickets", body)
+        assert status == 201, answer
+        posted = Posted(answer["ticket_id"], marker)
+        self.posted.append(posted)
+        return posted
+
+    def post_many(self, count: int, questions: Iterable[str] = (QUESTION,)) -> list[Posted]:
+        """Tickets posted by several callers at once."""
+        asked = list(questions)
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda number: self.post(asked[number % len(asked)]), range(count)))
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        cursor = self.database.execute(query, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def statuses(self) -> Counter[str]:
+        return Counter(status for (status,) in self.sql("select status from tickets"))
+
+    def until_completed(self, tickets: Collection[Posted], timeout: float = 60) -> None:
+        ids = [ticket.id for ticket in tickets]
+        query = "select count(*) from tickets where id = any(%s::uuid[]) and status = 'completed'"
+        try:
+            until(lambda: self.sql(query, ids) == [(len(ids),)], timeout, "the tickets to complete", every=0.05)
+        except AssertionError as error:
+            errors = self.sql("select payload from events where event_type = 'error' order by id desc limit 3")
+            raise AssertionError(f"{error}: {dict(self.statuses())}, last errors {errors}") from None
+
+    def steps(self) -> Mapping[str, Counter[str]]:
+        """How often each ticket's trail says that each step was completed."""
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        rows = self.sql(
+            "select ticket_id, step_name, count(*) from events where event_type = 'step_complete' group by 1, 2"
+        )
+        for ticket_id, step, times in rows:
+            counts[str(ticket_id)][step] = times
+        return counts
+
+    def assert_completed_once(self, tickets: Collection[Posted]) -> None:
+        """Each of these tickets has one result and every step exactly once, and the audit finds nothing anywhere."""
+        counts = self.steps()
+        for ticket in tickets:
+            assert counts[ticket.id] == Counter(STEPS), ticket
+        results = self.sql(
+            "select ticket_id::text, count(*) from events where changes ? 'result' group by 1 having count(*) > 1"
+        )
+        assert results == []
+        self.assert_consistent()
+
+    def assert_consistent(self) -> None:
+        verdict = self.verify()
+        assert verdict.violations == ()
+        assert verdict.tickets == self.sql("select count(*) from tickets")[0][0]
+
+    def verify(self) -> Verdict:
+        async def audit() -> Verdict:
+            gateway = PostgresGateway(self.database_url, 2)
+            await gateway.open()
+            try:
+                return await verify(Reads(gateway))
+            finally:
+                await gateway.aclose()
+
+        return asyncio.run(audit())
+
+
+@contextmanager
+def deployed(folder: Path, database_url: str, rabbitmq_url: str, model_url: str) -> Iterator[Deployment]:
+    """A deployment without processes, its knowledge base filled; what the test starts ends with it."""
+    asyncio.run(_fill(database_url))
+    environment = clean_environment(
+        DATABASE_URL=database_url, RABBITMQ_URL=rabbitmq_url, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=model_url
+    )
+    # Processes that may keep what they compiled start in a third of the time.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    with psycopg.connect(database_url, autocommit=True) as database, ExitStack() as stack:
+        yield Deployment(folder, database_url, environment, database, stack)
+
+
+async def _fill(database_url: str) -> None:
+    gateway = PostgresGateway(database_url, 2)
+    await gateway.open()
+    try:
+        await Library(gateway).add(articles())
+    finally:
+        await gateway.aclose()
