@@ -66,11 +66,13 @@ create table leases (
   worker         text not null,
   expires_at     timestamptz not null,
   takeovers      integer not null default 0,
+  released       boolean not null default false,
   last_change_id uuid
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 comment on column leases.token is 'The fencing token: a write under any other token is refused.';
 comment on column leases.takeovers is 'Workers lost in a row since a step was last completed.';
+comment on column leases.released is 'Given back by a worker that was stopped: whoever goes on lost nobody.';
 
 create table outbox (
   id           bigint generated always as identity primary key,
@@ -400,9 +402,13 @@ begin
     if not held or holder.token <> claim.token then
       at := clock_timestamp();
       if t.status = 'processing' then
-        ended := ended + 1;
         e := jsonb_set(claim.value->'takeover_event', '{payload,previous_worker}',
                        coalesce(to_jsonb(holder.worker), 'null'));
+        if held and holder.released then
+          e := jsonb_set(e, '{payload,reason}', '"handover"');
+        else
+          ended := ended + 1;
+        end if;
       else
         e := claim.value->'first_event';
       end if;
@@ -414,7 +420,7 @@ begin
               at + (args->>'ttl_ms')::double precision * interval '1 millisecond', ended)
       on conflict (ticket_id) do update
         set token = excluded.token, worker = excluded.worker, expires_at = excluded.expires_at,
-            takeovers = excluded.takeovers, last_change_id = null;
+            takeovers = excluded.takeovers, released = false, last_change_id = null;
       delete from wake_ups where wake_ups.ticket_id = t.id;
     end if;
     outcomes[claim.ordinality] := jsonb_build_object('status', 'claimed', 'ticket', to_jsonb(t), 'takeovers', ended,
@@ -450,7 +456,7 @@ create function ticketflow_release(args jsonb) returns jsonb language sql as $$
     select l.ticket_id from leases l join wanted w on w.ticket_id = l.ticket_id and w.token = l.token
     order by l.ticket_id for update of l
   ), released as (
-    update leases l set expires_at = clock_timestamp() from mine where l.ticket_id = mine.ticket_id
+    update leases l set expires_at = clock_timestamp(), released = true from mine where l.ticket_id = mine.ticket_id
     returning l.ticket_id
   ), woken as (
     insert into outbox (ticket_id, lane, reason)

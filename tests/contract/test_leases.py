@@ -127,3 +127,21 @@ async def test_a_released_ticket_is_woken_and_claimed_at_once(
     await leases.release([lease])
     assert (await reads.wakers(ticket_id))["outbox"] == 1
     assert (await claimed(others, ticket_id)).ticket.id == ticket_id
+
+
+async def test_workers_that_were_stopped_are_not_counted_as_lost(
+    commits: Commits, leases: Leases, others: Leases, reads: Reads
+) -> None:
+    ticket_id = await new_ticket(commits)
+    for worker in (leases, others) * 4:
+        lease = await claimed(worker, ticket_id)
+        assert lease.takeovers == 0
+        await worker.release([lease])
+    last = (await reads.events(ticket_id) or ())[-1]
+    assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == (
+        "retry",
+        "handover",
+        "worker-1",
+    )
+    await claimed(leases, ticket_id)
+    assert (await claimed(others, ticket_id, takeover=True)).takeovers == 1
