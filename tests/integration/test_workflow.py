@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.api import Api, a_ticket, served, settings_for
 from tests.support.openai_server import OpenAIServer, running_server
@@ -206,3 +207,38 @@ async def test_a_key_that_is_refused_fails_at_once_and_is_not_repeated(database_
         for path in (f"/tickets/{ticket_id}", f"/tickets/{ticket_id}/events", "/dead-letters", "/metrics"):
             assert wrong not in (await api.http.get(path)).text
     assert model.stats.total == 1
+
+
+async def test_every_metric_that_is_declared_is_recorded(database_url: str, model: OpenAIServer) -> None:
+    """One eventful minute of a worker, scraped all the while: no series may stay at zero."""
+    model.faults.latency_seconds = 0.1
+    model.faults.next = ["error"] * 3
+    async with at_work(
+        database_url, model, worker_concurrency=1, retry_base_seconds=0.3, retry_ceiling_seconds=1
+    ) as api:
+        await api.app.reads.record_dead_message(uuid4(), None, "message", "not JSON", {"body": "{"})
+        tickets = [await api.ticket() for _ in range(4)]
+        await api.sql(
+            "insert into outbox (ticket_id, lane, reason, available_at) values (%s, 'low', 'x', 'infinity')", tickets[0]
+        )
+        declared = {
+            family.name for family in api.app.metrics.registry.collect() if not family.name.startswith("process_")
+        }
+        still: set[str] = declared
+        stolen = False
+        async with asyncio.timeout(60):
+            while still:
+                text = (await api.http.get("/metrics")).text
+                still = still - {
+                    family.name
+                    for family in text_string_to_metric_families(text)
+                    if any(sample.value > 0 for sample in family.samples if not sample.name.endswith("_created"))
+                }
+                if not stolen and "tickets_processed" not in still:
+                    # Another worker, as far as this one can tell.
+                    stolen = bool(await api.sql("update leases set token = gen_random_uuid() returning 1"))
+                await asyncio.sleep(0.01)
+        await api.sql("delete from outbox where available_at = 'infinity' returning 1")
+        await api.sql("update leases set expires_at = now() returning 1")
+        for ticket_id in tickets:
+            await ended(api, ticket_id)
