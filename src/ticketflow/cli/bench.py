@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 
 from ticketflow import wiring
@@ -27,7 +28,14 @@ def bench(settings: Settings, rows: list[str], plan: durable_steps.Plan) -> int:
             for name in rows or list(ROWS):
                 err.print(f"{name}: {plan.rounds} rounds of {plan.tickets} tickets a contender ...")
                 measured.append(await ROWS[name](lambda: throwaway_database(server, "bench"), plan))
-        say_json({"python": platform.python_version(), "machine": platform.machine(), "rows": measured})
+        say_json(
+            {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "cpus": os.cpu_count(),
+                "rows": measured,
+            }
+        )
 
     try:
         with asyncio.Runner(loop_factory=event_loop()) as runner:
