@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Callable
 
 import structlog
 
@@ -41,7 +42,7 @@ async def run(settings: Settings) -> None:
     log.info("worker.stopped")
 
 
-def on_signals(stop: object) -> None:
+def on_signals(stop: Callable[[], None]) -> None:
     """Call ``stop`` at the first SIGTERM or SIGINT, and let the second one end the process."""
     loop = asyncio.get_running_loop()
 
@@ -49,7 +50,6 @@ def on_signals(stop: object) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
-        assert callable(stop)
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
