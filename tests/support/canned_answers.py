@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 ORDER = re.compile(r"\b[A-Z]{2,4}-\d{3,8}\b|#\d{4,10}\b")
-TOLD = re.compile(r"write (?P<once>once)?\s*exactly this: (?P<words>.+)")
+TOLD = re.compile(r"write (?P<once>once)?\s*(?P<unsourced>without sources)?\s*exactly this: (?P<words>.+)")
 WORDS = {
     "billing": ("invoice", "charge", "refund", "payment", "price", "bill"),
     "technical": ("error", "crash", "broken", "not work", "offline", "bug", "sync", "firmware"),
@@ -96,13 +96,16 @@ def _draft(material: dict[str, Any]) -> dict[str, Any]:
     # A gullible model: it writes what the ticket tells it to write, and learns from a review only where it is told so.
     if (told := TOLD.search(_text(material))) and not (told["once"] and material.get("revision")):
         text = f"Hello,\n\n{told['words']}\n\nKind regards"
+        if told["unsourced"]:
+            return {"text": text, "citations": []}
     return {"text": text, "citations": [first["id"]]}
 
 
 def _review(material: dict[str, Any]) -> dict[str, Any]:
     cited = (material.get("draft") or {}).get("citations") or []
     known = {article.get("id") for article in material.get("articles") or ()}
-    if not cited:
+    told = TOLD.search(_text(material))
+    if not cited and not (told and told["unsourced"]):
         verdict, accuracy, problems = "escalate", 0.3, ["no article answers this"]
     elif not set(cited) <= known:
         verdict, accuracy, problems = "revise", 0.4, [f"unknown citation {c}" for c in cited if c not in known]

@@ -6,27 +6,16 @@ Each objection is one sentence that names what is wrong, so that a revision can 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from ticketflow.domain.tickets import Ticket
 from ticketflow.llm.tasks import TaskName
+from ticketflow.workflow.promises import money_problems
 from ticketflow.workflow.prompts import prompt
 
-_MONEY = (
-    r"(?:refund|reimburs\w*|credit(?:ed)?|compensat\w*|voucher|discount|money back"
-    r"|gutschrift|erstatt\w*|rembours\w*|reembols\w*|rimbors\w*)"
-)
-_PROMISE = re.compile(
-    r"\b(?:i|we|our team)(?:'ll| will| have|'ve| can| are going to| am going to| just)?\b[^.!?\n]{0,60}"
-    r"\b(?:issue|process|grant|give|send|pay|approve|offer|arrange|refund|reimburse|credit|compensate)\w*\b[^.!?\n]{0,60}"
-    r"|\byou(?:'ll| will) (?:receive|get|be (?:refunded|credited|reimbursed|compensated))[^.!?\n]{0,60}"
-    r"|\bwir (?:werden|erstatten|haben)\b[^.!?\n]{0,60}",
-    re.IGNORECASE,
-)
-_MONEY_WORD = re.compile(rf"\b{_MONEY}\b", re.IGNORECASE)
-_AMOUNT = re.compile(r"(?:[€$£]\s?\d|\d[\d.,]*\s?(?:€|\$|£|eur\b|usd\b|gbp\b|euros?\b|dollars?\b))", re.IGNORECASE)
 _SECRET = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
@@ -35,7 +24,25 @@ _SECRET = re.compile(
 _CARD = re.compile(r"\b(?:\d[ -]?){13,19}\b")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24}")
 _MARKUP = re.compile(r"<\s*(?:script|iframe|img|object|embed|style|link|form|svg|a)\b|javascript:", re.IGNORECASE)
-_URL = re.compile(r"\bhttps?://[^\s)>\]]+", re.IGNORECASE)
+_URL = re.compile(
+    r"(?<![@\w.-])(?:https?://[^\s)>\]]{1,2000}|www\.[^\s)>\]]{1,2000}"
+    r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:com|net|org|info|biz|io|co|me|app|dev|shop|store|online|site|link|click|xyz|top"
+    r"|example|de|at|ch|fr|es|it|nl|pt|eu|uk|us|ru|cn)\b(?:/[^\s)>\]]{0,2000})?)",
+    re.IGNORECASE,
+)
+_ASKS_FOR_SECRET = re.compile(
+    r"\b(?:tell|send|give|share|provide|confirm|reply with|respond with|let us (?:have|know)|what is|what's|need|email"
+    r"|read out|schicken|senden|nennen|mitteilen|teilen|geben|bestätigen|envoye[zr]|donne[zr]|communique[zr]|envíe\w*"
+    r"|díga\w*|mánde\w*|invi\w*|stuur)\b[^.!?\n]{0,60}"
+    r"\b(?:passwords?|passcode|pin(?: code| number)?|cvv|cvc|security code|card number|(?:verification|one-time|access"
+    r"|login|sms) codes?|code (?:that )?we (?:just )?(?:sent|texted)|passwort|kennwort|prüfnummer|kartennummer"
+    r"|mot de passe|contraseña|wachtwoord)\b",
+    re.IGNORECASE,
+)
+_REFUSES = re.compile(r"\b(?:never|not|don't|nobody|no one|nie|niemals|nicht|jamais|pas|nunca|nooit)\b", re.IGNORECASE)
+# Greek and Cyrillic letters that pass for Latin ones; units such as μA and kΩ are written so by honest people.
+_OTHER_ALPHABET = r"[\u0370-\u03a8\u03aa-\u03bb\u03bd-\u052f]"
+_MIXED_ALPHABETS = re.compile(rf"[A-Za-z]{_OTHER_ALPHABET}|{_OTHER_ALPHABET}[A-Za-z]")
 _LEAK_WORDS = 9
 """A reply that repeats this many words of a prompt in a row is quoting it."""
 
@@ -47,53 +54,60 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
 
     ``articles`` are those that research found, with ``id`` and ``passages``.
     """
+    if len(text) > MAX_REPLY:
+        return [f"the reply is longer than {MAX_REPLY} characters"]
     known = "\n".join(
         f"{article['title']}\n" + "\n".join(f"{p['heading']}\n{p['text']}" for p in article["passages"])
         for article in articles
     )
     own_words = f"{ticket.subject}\n{ticket.body}\n{ticket.customer_email or ''}"
+    seen = _as_seen(text)
     problems = []
-    if not text.strip():
+    if not seen.strip():
         problems.append("the reply is empty")
-    if len(text) > MAX_REPLY:
-        problems.append(f"the reply is longer than {MAX_REPLY} characters")
     ids = {article["id"] for article in articles}
     if unknown := [cited for cited in citations if cited not in ids]:
         problems.append(f"cites articles that were not found: {', '.join(unknown[:5])[:200]}")
-    problems += _money_problems(text, known)
-    if _SECRET.search(text):
+    problems += money_problems(seen, known)
+    if _SECRET.search(seen):
         problems.append("contains what looks like a password, key or token")
-    if any(_luhn(match.group()) for match in _CARD.finditer(text)):
+    if _asks_for_a_secret(seen, known):
+        problems.append("asks the customer for a password, code or card number")
+    if any(_luhn(match.group()) for match in _CARD.finditer(seen)):
         problems.append("contains a payment card number")
-    if strangers := {found.lower() for found in _EMAIL.findall(text)} - {
-        found.lower() for found in _EMAIL.findall(known + own_words)
-    }:
+    if strangers := _addresses(seen) - _addresses(known + own_words):
         problems.append(f"names an e-mail address that is in neither the ticket nor the articles: {min(strangers)}")
-    if _MARKUP.search(text):
+    if _MARKUP.search(seen):
         problems.append("contains HTML or script")
-    if any(url.rstrip(".,;") not in known for url in _URL.findall(text)):
+    if not _links(seen) <= _links(known):
         problems.append("contains a link that is in none of the articles")
-    if _quotes_a_prompt(text):
+    if _MIXED_ALPHABETS.search(seen):
+        problems.append("mixes alphabets within a word")
+    if _quotes_a_prompt(seen):
         problems.append("repeats internal instructions")
     return problems
 
 
-def _money_problems(text: str, known: str) -> list[str]:
-    """A promise of money needs a person. Quoting the shop's published policy is not a promise."""
-    published = _squeezed(known)
-    problems = []
-    for sentence in re.split(r"(?<=[.!?])\s+|\n+", text):
-        if _squeezed(sentence) in published:
-            continue
-        if _PROMISE.search(sentence) and (_MONEY_WORD.search(sentence) or _AMOUNT.search(sentence)):
-            problems.append(f"promises money without approval: {sentence.strip()[:120]!r}")
-        elif (amount := _AMOUNT.search(sentence)) and _squeezed(amount.group()) not in published:
-            problems.append(f"names an amount of money that no article names: {sentence.strip()[:120]!r}")
-    return problems
+def _as_seen(text: str) -> str:
+    """The text as a reader sees it: without characters that have no width, and one form for letters that look alike."""
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(character for character in plain if unicodedata.category(character) != "Cf")
 
 
-def _squeezed(text: str) -> str:
-    return " ".join(re.sub(r"[*_`>#-]+", " ", text).lower().split())
+def _asks_for_a_secret(text: str, known: str) -> bool:
+    return any(
+        _ASKS_FOR_SECRET.search(sentence) and not _REFUSES.search(sentence) and sentence.strip() not in known
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", text)
+    )
+
+
+def _addresses(text: str) -> set[str]:
+    return {found.lower() for found in _EMAIL.findall(text)}
+
+
+def _links(text: str) -> set[str]:
+    """Links in one form: with or without scheme and ``www.``, a link is the same link."""
+    return {re.sub(r"^(?:https?://)?(?:www\.)?", "", url.lower()).rstrip(".,;:!?/") for url in _URL.findall(text)}
 
 
 def _quotes_a_prompt(text: str) -> bool:

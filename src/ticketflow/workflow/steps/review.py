@@ -26,6 +26,10 @@ async def review(state: State, context: RunContext) -> Outcome:
     verdict = answer["verdict"]
     if objections and verdict == "approve":
         verdict = "revise"
+    if verdict == "approve" and not drafted["citations"]:
+        # The drafting prompt leaves the citations out when no article answers: nothing for another draft to mend.
+        verdict = "escalate"
+        problems.append("cites no article")
     if verdict == "revise" and state.get("round", 1) > MAX_REVISIONS:
         verdict = "escalate"
         problems.append(f"still not right after {MAX_REVISIONS} revisions")

@@ -1,0 +1,107 @@
+"""Promises of money, in the words that models and customers use for them.
+
+A promise needs a person. It is looked for sentence by sentence, and rather found once too often: what is found wrongly
+is written anew or read by a person, what is missed is owed. Quoting what the shop has published is no promise.
+"""
+
+from __future__ import annotations
+
+import re
+
+_GAP = r"[^.!?\n]{0,60}"
+_NEAR = r"[^.!?\n]{0,25}"
+
+_MONEY = (
+    r"\b(?:refund\w*|reimburs\w*|credit(?:ed|s)?|compensat\w*|vouchers?|discount\w*|money back|goodwill"
+    r"|store credit|gift cards?|free of charge|no (?:extra )?(?:cost|charge)|on the house|waiv\w+|half price"
+    r"|free (?:\w+ ){0,2}?(?:replacement|repair|shipping|delivery|return|upgrade|month|year|gift|copy|unit|one)s?)\b"
+    r"|\d\s?(?:%|percent) off\b"
+)
+_GIVE = (
+    r"(?:issu|process|grant|giv|gave|send|sent|pay|paid|approv|offer|arrang|refund|reimburs|credit|compensat|waiv"
+    r"|transfer|appl(?:y|ied)|add)\w*"
+)
+_GRANTED = (
+    r"(?:on (?:its|the|their) way|approved|granted|confirmed|coming|incoming|guaranteed|yours|initiated|scheduled)"
+)
+_MOVED = r"(?:issued|processed|sent|paid|transferred|completed?|arranged|applied|added|under ?way|started|done)"
+_PAID_BACK = r"(?:refunded|reimbursed|credited|compensated|waived|discounted)"
+_FEW_WORDS = r"(?:(?!not\b|never\b)\w+\s+){0,2}"
+# The present tense alone ("refunds are paid within 14 days") explains a rule; these speak of this customer's money.
+_COMMITMENT = re.compile(
+    rf"\b(?:i|we|our team|the team)(?:'ll|'ve|'re|'m)?\b{_GAP}\b{_GIVE}"
+    r"|\byou(?:'ll|'ve|'re)?(?: (?:will|shall|now|also|have|are|then|soon|automatically))*"
+    r" (?:receive|get|getting|been|be|owed|due|entitled)\b"
+    rf"|(?:{_MONEY}){_NEAR}\b(?:is|are|was|were|been|be|being)\s+{_FEW_WORDS}{_GRANTED}\b"
+    rf"|(?:{_MONEY}){_NEAR}\b(?:was|were|been|be|being)\s+{_FEW_WORDS}{_MOVED}\b"
+    rf"|\byour\b{_GAP}\b(?:is|are)\s+{_FEW_WORDS}(?:{_MOVED}|{_PAID_BACK})\b"
+    rf"|\b(?:was|were|been|be|being|get|gets|(?:it|this|that|you) (?:is|are)|it's|you're)\s+{_FEW_WORDS}{_PAID_BACK}\b"
+    rf"|\brefund\w*\W+{_GRANTED}\b"
+    r"|\bconsider (?:it|this|that|your\w*)\b|\b(?:here is|here's|enjoy)\b",
+    re.IGNORECASE,
+)
+_MONEY_WORD = re.compile(_MONEY, re.IGNORECASE)
+
+# Other languages: the word for money beside a person is enough.
+_ELSEWHERE = tuple(
+    (re.compile(rf"\b(?:{person})\b", re.IGNORECASE), re.compile(rf"\b(?:{money})", re.IGNORECASE))
+    for person, money in (
+        (
+            r"ich|wir|sie|ihnen|ihre?[mnrs]?|du|dir|deine?[mnrs]?|uns",
+            r"(?:rück)?erstatt\w*|rückzahl\w*|gutschrift\w*|gutgeschrieben|gutscheine?n?\b|rabatt\w*|entschädig\w*"
+            r"|kostenlos\w*|kostenfrei\w*|geld\b.{0,60}\bzurück|zurückzahlen|kulanz\w*|nachlass\b",
+        ),
+        (
+            r"je|j|nous|vous|votre|vos|tu|te|toi|ton|on|notre",
+            r"rembours\w*|bons? d.achat|remises?\b|réductions?\b|dédommag\w*|avoirs?\b|gratuit\w*|indemnis\w*"
+            r"|offert\w*",
+        ),
+        (
+            r"yo|nosotros|usted|ustedes|le|les|su|sus|te|tu|tú|\w+(?:remos|amos|emos)",
+            r"reembols\w*|devol\w+[^\n]{0,40}\bdinero|descuentos?\b|vales?\b|compensa\w*|gratis\b|gratuit\w*|abonar\w*",
+        ),
+        (
+            r"io|noi|lei|le|vi|voi|ti|tu|suo|sua|\w+(?:remo|iamo)",
+            r"rimbors\w*|sconto\b|sconti\b|buon[oi]\b|risarci\w*|gratis\b|gratuit\w*|accredit\w*",
+        ),
+        (
+            r"eu|nós|você|vocês|lhe|te|seu|sua|\w+(?:remos|amos)",
+            r"reembols\w*|devol\w+[^\n]{0,40}\bdinheiro|descontos?\b|vales?\b|indeniz\w*|grátis\b|gratuit\w*",
+        ),
+        (
+            r"ik|wij|we|u|uw|je|jij|jou|jouw",
+            r"terugbeta\w*|terugbetaling\b|vergoed\w*|geld terug|korting\w*|tegoed\w*|kosteloos\b|gratis\b",
+        ),
+    )
+)
+_AMOUNT = re.compile(
+    r"[€$£]\s?\d|\d[\d.,]{0,15}\s?(?:€|\$|£|(?:eur|usd|gbp|euros?|dollars?|pounds?|quid)\b)", re.IGNORECASE
+)
+_MENTION = re.compile(r"\b(?:you (?:asked|wrote)|your (?:question|request|message)) (?:about|for|on)\b", re.IGNORECASE)
+# A line that ends within a sentence; blank lines, lists, quotes and headings end one.
+_LINE_BREAK = re.compile(r"(?<!\n)\n(?!\s*(?:[-*•>#\d]|\n|$))")
+
+
+def money_problems(text: str, known: str) -> list[str]:
+    """One problem for each sentence of ``text`` that promises money, or names an amount that ``known`` does not."""
+    published = _squeezed(known)
+    problems = []
+    for sentence in re.split(r"(?<=[.!?])\s+|\n+", _LINE_BREAK.sub(" ", text)):
+        if _squeezed(sentence) in published:
+            continue
+        if _promises(_MENTION.sub(" ", sentence)):
+            problems.append(f"promises money without approval: {sentence.strip()[:120]!r}")
+        elif (amount := _AMOUNT.search(sentence)) and _squeezed(amount.group()) not in published:
+            problems.append(f"names an amount of money that no article names: {sentence.strip()[:120]!r}")
+    return problems
+
+
+def _promises(sentence: str) -> bool:
+    speaks_of_money = _MONEY_WORD.search(sentence) or _AMOUNT.search(sentence)
+    if speaks_of_money and _COMMITMENT.search(sentence):
+        return True
+    return any(money.search(sentence) and person.search(sentence) for person, money in _ELSEWHERE)
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(re.sub(r"[*_`>#-]+", " ", text).lower().split())
