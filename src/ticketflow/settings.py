@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "TICKETFLOW_"
+_A_SLIP = 0.9
+"""How alike two names are, as difflib counts it, when one or two letters are missing, doubled or swapped."""
 
 
 class SettingsError(Exception):
@@ -120,9 +122,11 @@ def variable_names() -> list[str]:
 
 def _refuse_unknown(environment: Mapping[str, Any]) -> None:
     known = variable_names()
-    for name in sorted(environment):
-        if name.startswith(_PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
+    for name in sorted(set(environment) - set(known)):
+        # Names without our prefix may be meant for someone else, so only a slip of the fingers is refused there.
+        ours = name.startswith(_PREFIX)
+        close = difflib.get_close_matches(name, known, 1, cutoff=0.6 if ours else _A_SLIP)
+        if ours or (close and close[0] not in environment):
             hint = f"; did you mean {close[0]}?" if close else ""
             raise SettingsError(f"{name} is set but is not a setting of Ticketflow{hint}")
 

@@ -261,7 +261,15 @@ async def test_what_postgresql_refuses_is_taken_out_of_the_answer(bench: Bench) 
     assert answer.citations == ["xy"]
 
 
-@pytest.mark.parametrize("content", ["", "null", "[" * 100_000, '{"category": NaN}', "{" + '"a":{' * 5_000])
+@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}```\n", " {} "])
+async def test_json_within_a_markdown_fence_is_read(bench: Bench, fence: str) -> None:
+    bench.server.faults.content = fence.replace("{}", '{"text": "Use ```two``` cells.", "citations": []}')
+    assert (await bench.model().ask(question(Draft))).answer.text == "Use ```two``` cells."
+
+
+@pytest.mark.parametrize(
+    "content", ["", "```", "``````", "null", "[" * 100_000, '{"category": NaN}', "{" + '"a":{' * 5_000]
+)
 async def test_absurd_answers_are_invalid_output(bench: Bench, content: str) -> None:
     bench.server.faults.content = content
     with pytest.raises(ModelOutputInvalid):
@@ -323,11 +331,18 @@ async def test_the_server_counts_calls_by_task_and_marker(bench: Bench) -> None:
     assert bench.outcomes[-2:] == ["rate_limited", "ok"]
 
 
-async def test_check_passes_when_the_key_is_good(bench: Bench) -> None:
+async def test_check_asks_one_small_question(bench: Bench) -> None:
     await bench.model().check()
-    bench.server.faults.models = False
-    await bench.model().check()
-    assert bench.server.stats.total == 0
+    assert bench.server.stats.total == 1
+    assert bench.server.last_request["response_format"]["json_schema"]["strict"] is True
+
+
+@pytest.mark.parametrize("fault", ["error", "rate_limit", "bad_request", "garble", "quota"])
+async def test_check_finds_a_provider_that_does_not_answer_as_it_must(bench: Bench, fault: str) -> None:
+    bench.server.faults.next = [fault]
+    with pytest.raises(TicketflowError):
+        await bench.model().check()
+    assert bench.server.stats.total == 1
 
 
 async def test_check_fails_as_a_question_would(bench: Bench) -> None:
@@ -335,6 +350,8 @@ async def test_check_fails_as_a_question_would(bench: Bench) -> None:
         await bench.model(api_key="sk-other").check()
     with pytest.raises(ModelUnavailable):
         await bench.model(base_url="http://127.0.0.1:9/v1").check()
+    with pytest.raises(ModelRefused, match="the model or the address"):
+        await bench.model(base_url=bench.server.url.removesuffix("/v1")).check()
 
 
 async def test_a_model_can_be_closed_unused_and_twice(bench: Bench) -> None:

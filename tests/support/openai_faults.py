@@ -31,7 +31,6 @@ class Faults:
     bad_request_every: int = 0
     retry_after: str = "1"
     usage: bool = True
-    models: bool = True
     echo_key: bool = False
     """Repeat the caller's key in error messages, as careless gateways do."""
     content: str | None = None

@@ -4,7 +4,7 @@
 test. It checks what OpenAI checks (key, model, messages, strict JSON schema), answers each of the four tasks
 sensibly from the material in the user message (never from the instructions), and counts what it was asked:
 
-* ``POST /v1/chat/completions``, ``GET /v1/models``
+* ``POST /v1/chat/completions``
 * ``GET /control/stats``: calls and answers, by task, and by task for every ``[[marker]]`` found in a ticket's text
 * ``POST /control/faults``: any fields of ``Faults``; ``POST /control/reset``: no faults, counters at zero
 """
@@ -71,7 +71,6 @@ class OpenAIServer:
         self.app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
-                Route("/v1/models", self._models, methods=["GET"]),
                 Route("/control/stats", self._report, methods=["GET"]),
                 Route("/control/faults", self._set_faults, methods=["POST"]),
                 Route("/control/reset", self._reset, methods=["POST"]),
@@ -82,15 +81,6 @@ class OpenAIServer:
         self.faults, self.stats = Faults(), Stats()
 
     # --- the API ---------------------------------------------------------------------------------------------------
-
-    async def _models(self, request: Request) -> Response:
-        if not self.faults.models:
-            return Response(status_code=404)
-        try:
-            self._check_key(request)
-        except Refused as refused:
-            return self._refusal(refused, request)
-        return _json({"object": "list", "data": [{"id": "gpt-4o-mini", "object": "model", "owned_by": "test"}]})
 
     async def _complete(self, request: Request) -> Response:
         stats = self.stats

@@ -34,6 +34,14 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
     return message
 
 
+def test_names_that_others_use_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TEST_DATABASE_URL", "OPENAI_ORG_ID", "OPENAI_API_VERSION", "SUPABASE_ANON_KEY", "OPENAI_MODEL_NAME"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///here")
+    monkeypatch.setenv("DATABASE_URLS", "the intended one is set, so this is no slip")
+    load()
+
+
 def test_nothing_set_is_the_laptop() -> None:
     settings = load()
     assert settings.database_url is None
@@ -89,6 +97,9 @@ def test_supabase_needs_its_connection_string(monkeypatch: pytest.MonkeyPatch) -
         ("TICKETFLOW_PROT", "did you mean TICKETFLOW_PORT?"),
         ("TICKETFLOW_WORKER_CONCURENCY", "did you mean TICKETFLOW_WORKER_CONCURRENCY?"),
         ("TICKETFLOW_DATABASE_URL", "TICKETFLOW_DATABASE_URL is set but is not a setting"),
+        ("DATABSE_URL", "did you mean DATABASE_URL?"),
+        ("RABBITMQ_ULR", "did you mean RABBITMQ_URL?"),
+        ("OPENAI_BASE_UR", "did you mean OPENAI_BASE_URL?"),
         ("TICKETFLOW_ZZZZ", "TICKETFLOW_ZZZZ is set but is not a setting"),
     ],
 )

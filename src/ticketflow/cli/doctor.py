@@ -13,6 +13,7 @@ from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.wiring import Application, Measured
+from ticketflow.workflow.routes import load as load_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ async def _examine(settings: Settings) -> list[Check]:
             checks = [_ill("database", error, advice)]
         else:
             checks = [Check("database", True, app.database_label), await _queue(app), await _knowledge(app)]
-    return [*checks, await _model(settings)]
+    return [*checks, _rules(settings), await _model(settings)]
 
 
 async def _queue(app: Application) -> Check:
@@ -73,6 +74,14 @@ async def _knowledge(app: Application) -> Check:
     return Check("knowledge", True, f"{found if found < 1000 else 'at least 1000'} articles")
 
 
+def _rules(settings: Settings) -> Check:
+    try:
+        rules = load_routes(settings.routes_file)
+    except ConfigurationError as error:
+        return _ill("routing", error, "")
+    return Check("routing", True, f"{len(rules)} rules ({settings.routes_file or 'the shipped ones'})")
+
+
 async def _model(settings: Settings) -> Check:
     asked = wiring.model(settings, Measured(Metrics()))
     try:
@@ -81,7 +90,9 @@ async def _model(settings: Settings) -> Check:
         return _ill("model", error, "check OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL")
     finally:
         await asked.aclose()
-    return Check("model", True, asked.name if settings.model_label else f"{asked.name}: rules, not a language model")
+    if settings.model_label is None:
+        return Check("model", True, f"{asked.name}: rules, not a language model")
+    return Check("model", True, f"{asked.name} answered a question in the form that was asked for")
 
 
 def _ill(part: str, error: Exception, advice: str) -> Check:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _BASE_URL = "https://api.openai.com/v1"
 _LONGEST_WAIT = timedelta(seconds=60)
-_CHECK_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 
@@ -44,6 +43,12 @@ class _Tally:
 
     model: str
     usage: Usage = field(default_factory=Usage)
+
+
+class _Readiness(BaseModel):
+    """Whether you are ready to answer questions."""
+
+    ready: bool
 
 
 class OpenAIModel:
@@ -105,16 +110,11 @@ class OpenAIModel:
         return Reply(answer, tally.model, tally.usage)
 
     async def check(self) -> None:
-        import openai
-
-        client = (await self._open()).root_async_client
-        try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                await client.models.with_raw_response.list(timeout=_CHECK_SECONDS)
-        except vendor_errors() as error:
-            if isinstance(error, openai.APIStatusError) and error.status_code in (404, 405):
-                return  # reachable: not every compatible server lists its models
-            raise translate(error, self._key) from error
+        # A list of models is no proof: only an answered question shows that address, key, model name and structured
+        # outputs go together.
+        chain = await self._chain(_Readiness)
+        question = [("system", "Set `ready` to true."), ("human", as_data({}))]
+        await self._attempt(chain, question, _Readiness, _Tally(self._model))
 
     async def aclose(self) -> None:
         if self._chat is not None:

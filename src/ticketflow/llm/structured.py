@@ -52,13 +52,21 @@ def read_answer(message: BaseMessage, schema: type[AnswerT]) -> AnswerT:
         case "content_filter":
             raise ModelRefused("the provider's content filter withheld the answer")
     try:
-        return schema.model_validate(clean(json.loads(message.text)))
+        return schema.model_validate(clean(json.loads(_unfenced(message.text))))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)[:3]
         told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'answer'}: {p['msg']}" for p in problems)
         raise ModelOutputInvalid(f"the model's answer does not fit the schema: {told}") from error
     except (ValueError, RecursionError) as error:
         raise ModelOutputInvalid("the model's answer is no JSON") from error
+
+
+def _unfenced(text: str) -> str:
+    """The text without the Markdown fence that local models like to put around their JSON."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        return text[3:-3].removeprefix("json")
+    return text
 
 
 def clean(value: Any) -> Any:
