@@ -56,11 +56,15 @@ class WorkerObserver(Protocol):
 
 @dataclass(slots=True)
 class _Active:
-    """A ticket in work here. ``deliveries``: every message that waits for its end."""
+    """A ticket that this process claims (``run`` is None until then) or works on.
 
-    run: TicketRun
+    ``repeated``: further messages about it, which wait for the end. Two claims at once would take the ticket from each
+    other, and look like lost workers.
+    """
+
     task: asyncio.Task[None]
-    deliveries: list[Delivery] = field(default_factory=list)
+    run: TicketRun | None = None
+    repeated: list[Delivery] = field(default_factory=list)
     lost: bool = False
 
 
@@ -151,9 +155,23 @@ class Worker:
 
     async def _handle_ticket(self, message: WakeUpMessage, delivery: Delivery) -> None:
         if active := self._active.get(message.ticket_id):
-            # Our own connection was lost and the message came back to us: it waits for the end like the first one.
-            active.deliveries.append(delivery)
+            active.repeated.append(delivery)
             return
+        task = asyncio.current_task()
+        assert task is not None
+        active = self._active[message.ticket_id] = _Active(task)
+        worked = False
+        try:
+            worked = await self._claim_and_work(active, message, delivery)
+        finally:
+            del self._active[message.ticket_id]
+            self._report_in_flight()
+            for repeated in active.repeated:
+                # What the first message could not do, the next one tries for itself.
+                await (repeated.ack() if worked else repeated.requeue())
+
+    async def _claim_and_work(self, active: _Active, message: WakeUpMessage, delivery: Delivery) -> bool:
+        """Settle the message by what the claim says. Returns whether the ticket was worked on."""
         claimed = await self._parts.leases.claim(
             message.ticket_id, takeover=delivery.redelivered, request_id=message.request_id
         )
@@ -170,34 +188,27 @@ class Worker:
             case Lease() as lease:
                 # A message of the sweeper or of a timer knows no request; the trail does.
                 with structlog.contextvars.bound_contextvars(request_id=lease.request_id):
-                    await self._work(lease, delivery)
+                    await self._work(active, lease)
+                await delivery.ack()
+                return True
+        return False
 
-    async def _work(self, lease: Lease, delivery: Delivery) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        run = TicketRun(lease, self._parts.commits)
-        active = _Active(run, task, [delivery])
-        self._active[lease.ticket.id] = active
-        self._parts.observer.in_flight(len(self._active))
+    async def _work(self, active: _Active, lease: Lease) -> None:
+        active.run = TicketRun(lease, self._parts.commits)
+        self._report_in_flight()
         if lease.takeovers:
             self._parts.observer.retried(TAKEOVER)
         log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
         try:
-            await self._run(run)
+            await self._run(active.run)
         except asyncio.CancelledError:
             if active.lost:
                 self._say_lost()
             else:
                 await self._release(lease)
-        except BaseException:
-            for repeated in active.deliveries[1:]:
-                await repeated.requeue()
-            raise
-        finally:
-            del self._active[lease.ticket.id]
-            self._parts.observer.in_flight(len(self._active))
-        for waiting in active.deliveries:
-            await waiting.ack()
+
+    def _report_in_flight(self) -> None:
+        self._parts.observer.in_flight(sum(active.run is not None for active in self._active.values()))
 
     async def _run(self, run: TicketRun) -> None:
         lease = run.lease
@@ -255,19 +266,19 @@ class Worker:
         every = self._parts.leases.ttl.total_seconds() / 3
         while True:
             await asyncio.sleep(every)
-            held = list(self._active.values())
+            held = [(active, active.run) for active in self._active.values() if active.run is not None]
             if not held:
                 continue
             try:
-                lost = await self._parts.leases.extend([active.run.lease for active in held])
+                lost = await self._parts.leases.extend([run.lease for _, run in held])
             except StoreUnavailable as error:
                 log.warning("lease.not_extended", error=str(error))
                 continue
             except Exception:
                 log.exception("lease.extend_failed")
                 continue
-            for active in held:
-                if active.run.lease.ticket.id in lost and not active.run.ending:
+            for active, run in held:
+                if run.lease.ticket.id in lost and not run.ending:
                     active.lost = True
                     active.task.cancel()
 
