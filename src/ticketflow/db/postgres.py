@@ -45,7 +45,12 @@ class PostgresGateway:
         if statement is None:
             statement = sql.SQL("select {}(%s::jsonb)::text").format(sql.Identifier(function))
             self._statements[function] = statement
-        row = await self._fetch(statement, (orjson.dumps(args).decode(),))
+        try:
+            document = orjson.dumps(args).decode()
+        except orjson.JSONEncodeError as error:
+            # As PostgreSQL's own refusal would be: among many changes, only the one that holds this is to fail.
+            raise Poison(f"the input cannot be written as JSON: {error}") from error
+        row = await self._fetch(statement, (document,))
         return None if row is None or row[0] is None else orjson.loads(row[0])
 
     async def ping(self) -> None:
