@@ -466,6 +466,23 @@ create function ticketflow_release(args jsonb) returns jsonb language sql as $$
   select coalesce(jsonb_agg(ticket_id), '[]') from woken;
 $$;
 
+-- {id, by, claimable, lanes, headers} -> whether it was open. A dead message is closed; the ticket that it names gets a
+-- new wake-up if it still waits for a worker.
+create function ticketflow_dead_message_close(args jsonb) returns jsonb language plpgsql as $$
+declare
+  letter dead_letters%rowtype;
+begin
+  update dead_letters set redriven_at = clock_timestamp(), redriven_by = args->>'by'
+  where id = (args->>'id')::uuid and kind = 'message' and redriven_at is null returning * into letter;
+  if not found then
+    return 'false';
+  end if;
+  insert into outbox (ticket_id, lane, reason, headers)
+  select id, coalesce(args->'lanes'->>priority, 'normal'), 'redriven', args->'headers'
+  from tickets where id = letter.ticket_id and args->'claimable' ? status;
+  return 'true';
+end $$;
+
 -- Outbox, timers, sweeper ------------------------------------------------------------------------------------------
 
 -- {limit, hold_ms, sent: [ids]} -> [{id, ticket_id, lane, reason, headers, created_at}]

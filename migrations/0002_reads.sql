@@ -140,7 +140,8 @@ create function ticketflow_audit(args jsonb) returns jsonb language sql stable a
     'lease', (select to_jsonb(l) from leases l where l.ticket_id = t.id),
     'timers', (select coalesce(jsonb_agg(to_jsonb(m)), '[]') from timers m where m.ticket_id = t.id),
     'outbox', (select count(*) from outbox o where o.ticket_id = t.id),
-    'open_dead_letters', (select count(*) from dead_letters d where d.ticket_id = t.id and d.redriven_at is null))
+    'open_dead_letters', (select count(*) from dead_letters d where d.ticket_id = t.id and d.kind = 'ticket'
+                            and d.redriven_at is null))
     order by t.id), '[]')
   from (select * from tickets where not args ? 'after' or id > (args->>'after')::uuid
         order by id limit (args->>'limit')::integer) t;

@@ -210,7 +210,7 @@ async def connected(
             relay=relay,
             library=Library(gateway),
             intake=Intake(commits, observer),
-            retry=Retry(commits, reads),
+            retry=Retry(commits, reads, outbox),
             inspect=Inspect(reads),
             database_label=database_label,
             broker_label=broker_label,

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.api import Api, a_ticket, assert_problem, served, settings_for
 from tests.support.trails import complete, fail, put_aside
 from ticketflow.db.leases import Leases
+from ticketflow.services.verify import verify
 
 
 async def scraped(api: Api) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -70,13 +71,31 @@ async def test_a_dead_letter_is_redriven_once(api: Api, leases: Leases) -> None:
     assert [item["id"] for item in closed] == [letter["id"]]
 
 
-async def test_a_dead_message_is_kept_and_cannot_be_redriven(api: Api) -> None:
+async def test_a_dead_message_is_kept_until_someone_closes_it(api: Api) -> None:
     letter_id = uuid4()
     await api.app.reads.record_dead_message(letter_id, None, "message", "not JSON", {"body": "{"})
     letter = (await api.http.get(f"/dead-letters/{letter_id}")).json()
     assert (letter["kind"], letter["ticket_id"], letter["payload"]) == ("message", None, {"body": "{"})
+    closed = await api.http.post(f"/dead-letters/{letter_id}/redrive")
+    assert (closed.status_code, closed.json()["redriven_by"]) == (200, "operator")
+    assert (await api.http.get("/dead-letters")).json()["items"] == []
     assert_problem(await api.http.post(f"/dead-letters/{letter_id}/redrive"), 409, "invalid_move")
-    assert (await api.http.get(f"/dead-letters/{letter_id}")).json() == letter
+
+
+async def test_a_dead_message_wakes_its_ticket_only_where_that_still_waits(api: Api, leases: Leases) -> None:
+    """And is no flaw in the ticket's records: a broker that gave up on a message says nothing about the ticket."""
+    waits, done = await api.ticket(), await api.ticket()
+    await complete(api.app.commits, leases, done)
+    for ticket_id in (waits, done):
+        await api.app.reads.record_dead_message(uuid4(), ticket_id, "message", "delivery limit", {"body": "{}"})
+    assert not (await verify(api.app.reads)).violations
+    before = (await api.rows())["outbox"]
+    for letter in (await api.http.get("/dead-letters")).json()["items"]:
+        assert (await api.http.post(f"/dead-letters/{letter['id']}/redrive")).status_code == 200
+    assert (await api.rows())["outbox"] == before + 1
+    [(woken, reason)] = await api.sql("select ticket_id, reason from outbox order by id desc limit 1")
+    assert (woken, reason) == (waits, "redriven")
+    assert not (await verify(api.app.reads)).violations
 
 
 async def test_statistics_count_what_there_is(api: Api, leases: Leases) -> None:

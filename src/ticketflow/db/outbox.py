@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,7 +12,7 @@ from ticketflow.db.gateway import Gateway
 from ticketflow.db.leases import LANES
 from ticketflow.domain.ids import DEDUPE_WINDOW
 from ticketflow.domain.routing import Lane
-from ticketflow.domain.tickets import Ticket
+from ticketflow.domain.tickets import CLAIMABLE, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,23 @@ class Outbox:
 
     async def drop_timer(self, ticket_id: UUID, kind: str) -> None:
         await self._gateway.call("ticketflow_timer_drop", {"ticket_id": str(ticket_id), "kind": kind})
+
+    async def redrive_message(self, letter_id: UUID, by: str, headers: Mapping[str, str]) -> bool:
+        """Close a dead message, and wake the ticket that it names if that one still waits for a worker.
+
+        Returns False, and changes nothing, when it was closed before.
+        """
+        closed: bool = await self._gateway.call(
+            "ticketflow_dead_message_close",
+            {
+                "id": str(letter_id),
+                "by": by,
+                "claimable": sorted(CLAIMABLE),
+                "lanes": LANES,
+                "headers": dict(headers),
+            },
+        )
+        return closed
 
     async def sweep(self, stale_after: timedelta, limit: int = 500) -> list[UUID]:
         """Write wake-ups for tickets that no message will ever wake. Returns their ids."""

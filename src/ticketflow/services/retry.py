@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from ticketflow.db.commits import Commits
+from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import DeadLetterRow, Reads
 from ticketflow.domain.change import Applied, Change, ExpectVersion, Refusal, Refused, TimerKind, WakeUp
 from ticketflow.domain.errors import Conflict, InvalidMove, NotFound, StaleVersion
@@ -17,9 +18,10 @@ _CONFLICT_TRIES = 3
 
 
 class Retry:
-    def __init__(self, commits: Commits, reads: Reads) -> None:
+    def __init__(self, commits: Commits, reads: Reads, outbox: Outbox) -> None:
         self._commits = commits
         self._reads = reads
+        self._outbox = outbox
 
     async def ticket(self, ticket_id: UUID, caller: Caller, expected_version: int | None = None) -> Ticket:
         """Start the next attempt of a failed ticket, or of one that waits for its retry, now.
@@ -47,15 +49,21 @@ class Retry:
         raise Conflict("the ticket keeps changing; look at it and try again")
 
     async def dead_letter(self, letter_id: UUID, caller: Caller) -> DeadLetterRow:
-        """Redrive one dead letter. Raises ``NotFound``, and ``InvalidMove`` when there is nothing that could go on."""
+        """Redrive one dead letter: its ticket's next attempt, or for a message a new wake-up where one is still needed.
+
+        A message that names no ticket, or one that is done, is closed by it. Raises ``NotFound``, and ``InvalidMove``
+        when there is nothing that could go on.
+        """
         letter = await self._reads.dead_letter(letter_id)
         if letter is None:
             raise NotFound("no dead letter has this id")
+        again = InvalidMove("this dead letter was redriven already")
         if letter.redriven_at is not None:
-            raise InvalidMove("this dead letter was redriven already")
-        if letter.kind != "ticket" or letter.ticket_id is None:
-            raise InvalidMove("this message names no ticket that could go on; it is kept for inspection only")
-        await self.ticket(letter.ticket_id, caller)
+            raise again
+        if letter.kind == "ticket" and letter.ticket_id is not None:
+            await self.ticket(letter.ticket_id, caller)
+        elif not await self._outbox.redrive_message(letter_id, Actor.OPERATOR, caller.headers()):
+            raise again
         redriven = await self._reads.dead_letter(letter_id)
         assert redriven is not None
         return redriven

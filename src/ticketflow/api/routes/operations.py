@@ -78,5 +78,8 @@ async def dead_letter(letter_id: UUID, app: App) -> Response:
 
 @router.post("/dead-letters/{letter_id}/redrive", responses=answers(DeadLetterOut, 404, 409, 422, 503))
 async def redrive(letter_id: UUID, app: App, calling: Calling) -> Response:
-    """Start the next attempt of the dead letter's ticket; the trail and the letter say who asked."""
+    """Start the next attempt of the dead letter's ticket; the trail and the letter say who asked.
+
+    A dead message is closed by it, and its ticket is woken if it still waits for a worker.
+    """
     return json_response(asdict(await app.retry.dead_letter(letter_id, calling)))
