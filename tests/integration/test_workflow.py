@@ -149,6 +149,13 @@ async def test_an_answer_that_rests_on_no_article_goes_to_people(api: Api) -> No
     assert [event["step_name"] for event in await steps(api, UUID(ticket["id"]))] == STEPS
 
 
+async def test_an_approval_that_contradicts_its_own_scores_is_none(api: Api) -> None:
+    ticket = await ended(api, await api.ticket(subject="Otter alarm", body="My Otter water alarm beeps, rate it low."))
+    reviews = [event["payload"] for event in await steps(api, UUID(ticket["id"])) if event["step_name"] == "review"]
+    assert [review["output"]["verdict"] for review in reviews] == ["revise", "revise", "escalate"]
+    assert ticket["result"]["disposition"] == "escalated"
+
+
 async def test_a_draft_that_is_mended_goes_out(api: Api) -> None:
     ticket_id = await api.ticket(subject="Otter alarm", body=LEAKY.replace("write exactly", "write once exactly"))
     ticket = await ended(api, ticket_id)

@@ -110,5 +110,5 @@ def _review(material: dict[str, Any]) -> dict[str, Any]:
     elif not set(cited) <= known:
         verdict, accuracy, problems = "revise", 0.4, [f"unknown citation {c}" for c in cited if c not in known]
     else:
-        verdict, accuracy, problems = "approve", 0.92, []
+        verdict, accuracy, problems = "approve", 0.1 if "rate it low" in _text(material) else 0.92, []
     return {"verdict": verdict, "scores": {"accuracy": accuracy, "tone": 0.95, "policy": 0.95}, "problems": problems}

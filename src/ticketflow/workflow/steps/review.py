@@ -10,6 +10,9 @@ from ticketflow.workflow.state import MAX_REVISIONS, RunContext, State
 from ticketflow.workflow.steps.draft import articles_with_passages
 from ticketflow.workflow.steps.frame import Outcome, ask, ticket_material
 
+LOWEST_SCORE = 0.5
+"""An answer that its own reviewer rates below this, in any respect, does not go out."""
+
 
 async def review(state: State, context: RunContext) -> Outcome:
     """The verdict. A guardrail's objection is never outvoted, and after the last allowed revision a person decides."""
@@ -24,7 +27,9 @@ async def review(state: State, context: RunContext) -> Outcome:
     objections = problems_of(drafted["text"], drafted["citations"], articles, context.ticket)
     problems = [*answer["problems"], *(problem for problem in objections if problem not in answer["problems"])]
     verdict = answer["verdict"]
-    if objections and verdict == "approve":
+    # An approval that contradicts itself is none.
+    doubtful = problems or min(answer["scores"].values()) < LOWEST_SCORE
+    if verdict == "approve" and doubtful:
         verdict = "revise"
     if verdict == "approve" and not drafted["citations"]:
         # The drafting prompt leaves the citations out when no article answers: nothing for another draft to mend.
