@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -50,8 +50,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
+async def serving(
+    app: ASGIApp, listener: socket.socket, ending: Callable[[], None] = lambda: None
+) -> AsyncIterator[uvicorn.Server]:
     """Serve ``app`` in the running loop until the block ends; requests under way get a few seconds to finish.
+
+    ``ending`` is called before that wait, for what would not end by itself.
 
     Signals are left to the caller. Raises ``ConfigurationError`` when the application did not start.
     """
@@ -67,6 +71,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[uvicor
             await asyncio.sleep(0.01)
         yield server
     finally:
+        ending()
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await task

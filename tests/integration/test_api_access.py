@@ -53,7 +53,7 @@ async def test_answers_are_not_held_back_for_an_acknowledgement() -> None:
         client.close()
 
 
-async def answered(server: Any, allow_anonymous: bool) -> httpx.Response:
+async def answered(server: Any, allow_anonymous: bool, **headers: str) -> httpx.Response:
     """What the frame answers to a request that arrived at this address."""
 
     async def welcome(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ async def answered(server: Any, allow_anonymous: bool) -> httpx.Response:
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(arriving), base_url="http://localhost") as http:
         # Whatever the client claims, the address that it reached is what counts.
-        return await http.get("/", headers={"Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"})
+        return await http.get("/", headers={"Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"} | headers)
 
 
 @pytest.mark.parametrize("server", [("203.0.113.9", 8000), ("0.0.0.0", 80), ("::", 80), ("fe80::1", 80), ("shop", 80)])
@@ -78,6 +78,43 @@ async def test_a_request_that_arrived_from_outside_is_forbidden(server: tuple[st
 @pytest.mark.parametrize("server", [("127.0.0.1", 8000), ("::1", 80), ("localhost", 80), ("/run/t.sock", None), None])
 async def test_a_request_that_arrived_on_this_machine_is_let_in(server: Any) -> None:
     assert (await answered(server, allow_anonymous=False)).text == "welcome"
+
+
+HERE = ("127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8000"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "[::1"},
+        {"Host": "192.168.1.7:8000"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+    ],
+)
+async def test_a_page_from_elsewhere_cannot_drive_a_local_server(headers: dict[str, str]) -> None:
+    assert_problem(await answered(HERE, allow_anonymous=False, **headers), 403, "cross_site")
+    assert (await answered(HERE, allow_anonymous=True, **headers)).text == "welcome"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8000"},
+        {"Host": "[::1]:8000"},
+        {"Host": "127.8.8.8"},
+        {"Host": "ticketflow.localhost"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://[::1]:8000"},
+    ],
+)
+async def test_a_page_from_this_machine_is_let_in(headers: dict[str, str]) -> None:
+    assert (await answered(HERE, allow_anonymous=False, **headers)).text == "welcome"
 
 
 async def test_every_answer_forbids_content_sniffing_and_carries_its_request_id(api: Api) -> None:

@@ -211,7 +211,18 @@ async def test_a_body_at_the_limit_is_read(bare_api: Api) -> None:
     assert_problem(await bare_api.http.post("/tickets", content=content, headers=JSON), 422, "invalid", "subject")
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/tickets/", "/Tickets", "//tickets", f"/tickets/{SOME_ID}/nothing"])
+async def test_names_of_unknown_fields_are_repeated_no_longer_than_a_person_reads(bare_api: Api) -> None:
+    answer = await bare_api.http.post("/tickets", json=a_ticket(**{"x" * 50_000: 1}))
+    assert_problem(answer, 422, "invalid", "x" * 100)
+    assert len(answer.content) < 1000
+
+
+async def test_the_bare_address_leads_to_the_documentation(bare_api: Api) -> None:
+    answer = await bare_api.http.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/tickets/", "/Tickets", "//tickets", f"/tickets/{SOME_ID}/nothing"])
 async def test_an_unknown_path_is_not_found(bare_api: Api, path: str) -> None:
     url = str(bare_api.http.base_url).rstrip("/") + path
     assert_problem(await bare_api.http.get(url), 404, "not_found")
@@ -219,19 +230,19 @@ async def test_an_unknown_path_is_not_found(bare_api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "right"),
     [
-        ("DELETE", "/tickets"),
-        ("PUT", "/tickets"),
-        ("PATCH", f"/tickets/{SOME_ID}"),
-        ("DELETE", f"/tickets/{SOME_ID}"),
-        ("GET", f"/tickets/{SOME_ID}/retry"),
-        ("OPTIONS", "/tickets/batch"),
-        ("POST", "/health"),
-        ("POST", "/dead-letters"),
+        ("DELETE", "/tickets", "GET, POST"),
+        ("PUT", "/tickets", "GET, POST"),
+        ("PATCH", f"/tickets/{SOME_ID}", "GET"),
+        ("DELETE", f"/tickets/{SOME_ID}", "GET"),
+        ("GET", f"/tickets/{SOME_ID}/retry", "POST"),
+        ("OPTIONS", "/tickets/batch", "GET, POST"),
+        ("POST", "/health", "GET"),
+        ("POST", "/dead-letters", "GET"),
     ],
 )
-async def test_a_wrong_method_is_told_the_right_ones(bare_api: Api, method: str, path: str) -> None:
+async def test_a_wrong_method_is_told_the_right_ones(bare_api: Api, method: str, path: str, right: str) -> None:
     answer = await bare_api.http.request(method, path)
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == right

@@ -146,8 +146,24 @@ async def test_a_list_item_is_the_ticket_as_it_is_shown_alone(api: Api) -> None:
         ("cursor=WyIyMDI2LTAxLTAxVDAwOjAwOjAwWiIsIm5vIl0", "cursor"),  # ["2026-01-01T00:00:00Z","no"]
         ("cursor=bnVsbA", "cursor"),  # null
         ("cursor=e30", "cursor"),  # {}
+        ("statuss=pending", "statuss"),
+        ("customer=cus_1", "customer"),
+        ("%00=1", "\x00"),
     ],
 )
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_query_of_the_wrong_shape_is_refused_by_name(bare_api: Api, query: str, field: str) -> None:
     assert_problem(await bare_api.http.get(f"/tickets?{query}"), 422, "invalid", field)
+
+
+@pytest.mark.parametrize("moment", ["2026-01-01T00:00:00%2B23:59", "2026-01-01T00:00:00-23:59"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_any_offset_of_a_time_zone_is_understood(bare_api: Api, moment: str) -> None:
+    """PostgreSQL knows none beyond 16 hours."""
+    assert (await bare_api.http.get(f"/tickets?created_after={moment}")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/tickets/{}", "/tickets/{}/events", "/tickets/{}/events/stream", "/dead-letters"])
+async def test_a_parameter_that_a_path_does_not_have_is_refused(api: Api, path: str) -> None:
+    url = path.format(await api.ticket())
+    assert_problem(await api.http.get(f"{url}?nonsense=1"), 422, "invalid", "nonsense")

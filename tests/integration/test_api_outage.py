@@ -53,6 +53,9 @@ async def test_while_the_database_is_away_callers_are_told_when_to_come_back_and
                 problem = assert_problem(answer, 503, "store_unavailable")
                 assert int(answer.headers["retry-after"]) >= 1
                 assert "postgres" not in problem["detail"]
+                # A lost answer does not say what the store did, so a change is never said not to have happened.
+                changes = answer.request.method == "POST"
+                assert ("whether this request took effect is not known" in problem["detail"]) == changes
             assert assert_problem(unready, 503, "not_ready")["checks"]["database"] == "store_unavailable"
             assert "retry-after" in unready.headers
             assert (health.status_code, metrics.status_code) == (200, 200)

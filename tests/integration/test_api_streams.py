@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import httpx
 import pytest
 
-from tests.support.api import Api, assert_problem, following
+from tests.support.api import Api, assert_problem, following, served, settings_for
 from tests.support.trails import applied, at_version, event
 from ticketflow.api.streams import MOST_UNREAD
 
@@ -53,6 +55,21 @@ async def _until(lines, prefix):  # type: ignore[no-untyped-def]
             if line.startswith(prefix):
                 yield line
                 return
+
+
+async def test_a_server_that_stops_ends_its_streams_in_good_order(database_url: str) -> None:
+    async with contextlib.AsyncExitStack() as open_streams:
+        async with served(settings_for(database_url)) as api:
+            ticket_id = await api.ticket()
+            client = await open_streams.enter_async_context(httpx.AsyncClient(base_url=api.http.base_url))
+            url = f"/tickets/{ticket_id}/events/stream"
+            stream = await open_streams.enter_async_context(client.stream("GET", url))
+            lines = stream.aiter_lines()
+            async for line in lines:
+                if line.startswith("data"):
+                    break
+        # Cut off, this would raise.
+        assert [line async for line in lines if line] == []
 
 
 async def test_two_listeners_at_different_places_each_get_their_own_events(api: Api) -> None:

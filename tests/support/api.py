@@ -14,7 +14,7 @@ import httpx
 import psycopg
 
 from ticketflow import wiring
-from ticketflow.api.app import create_app
+from ticketflow.api.app import create_app, end_streams
 from ticketflow.serving import listening_socket, serving
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -73,8 +73,9 @@ async def served(settings: Settings, database_url: str | None = None) -> AsyncIt
     async with wiring.connected(settings, auto_migrate=False) as app:
         listener = listening_socket("127.0.0.1", 0)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        api = create_app(settings, app)
         async with (
-            serving(create_app(settings, app), listener),
+            serving(api, listener, lambda: end_streams(api)),
             httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as http,
             await psycopg.AsyncConnection.connect(url, autocommit=True) as database,
         ):

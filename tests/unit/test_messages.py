@@ -29,6 +29,14 @@ def test_headers_of_no_use_are_passed_over(header: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "trace",
+    [f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01", f"00-{'a' * 32}-{'0' * 16}-01"],
+)
+def test_a_trace_context_that_the_standard_calls_invalid_is_passed_over(trace: str) -> None:
+    assert parse(BODY, {"traceparent": trace}).traceparent is None
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "not JSON"),

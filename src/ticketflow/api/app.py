@@ -45,7 +45,6 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
             app.state.metrics = connected.metrics
             app.state.hub = hub
             yield
-            hub.close()
 
     app = FastAPI(
         title="Ticketflow",
@@ -68,11 +67,19 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
     app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, allow_anonymous=settings.allow_anonymous)
-    app.include_router(streams.router)
-    app.include_router(tickets.router)
-    app.include_router(operations.router)
+    routers = (streams.router, tickets.router, operations.router)
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
     describe_problems(app)
     return app
+
+
+def end_streams(app: FastAPI) -> None:
+    """Let the event streams end, which would otherwise go on until the server cuts them."""
+    hub: EventHub | None = getattr(app.state, "hub", None)
+    if hub is not None:
+        hub.close()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

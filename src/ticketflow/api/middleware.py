@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -65,12 +66,14 @@ class RequestFrame:
                     await self.app(scope, self._limited(receive), sending)
             except Exception:
                 # The outermost loop of one request. Nothing that a client can send should lead here.
-                log.exception("request.crashed", path=scope["path"])
+                log.exception("request.crashed", path=_path(scope))
                 if not begun:
                     answer = problem(request_id, 500, "internal_error", "something went wrong here; the log says what")
                     await answer(scope, receive, sending)
             finally:
-                self._measure(scope, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._measure(scope, status, seconds)
+                _say(scope, status, seconds)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Response | None:
         if not self._allow_anonymous and not _is_loopback(scope.get("server")):
@@ -79,6 +82,14 @@ class RequestFrame:
                 403,
                 "anonymous_not_allowed",
                 "without authentication this server answers on loopback addresses only",
+            )
+        if not self._allow_anonymous and not _is_from_here(headers):
+            return problem(
+                request_id,
+                403,
+                "cross_site",
+                "without authentication this server answers to localhost and loopback addresses only, "
+                "and to pages from there",
             )
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._max_body:
@@ -115,6 +126,22 @@ class RequestFrame:
         metrics.http_request_duration.labels(method, route, str(status)).observe(seconds)
 
 
+_PROBES = frozenset({"/health", "/ready", "/metrics"})
+
+
+def _say(scope: Scope, status: int, seconds: float) -> None:
+    """The access log. Whoever probes every few seconds is heard at DEBUG only."""
+    path = _path(scope)
+    tell = log.debug if path in _PROBES else log.info
+    tell("request.handled", method=scope["method"], path=path, status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def _path(scope: Scope) -> str:
+    """As it was sent, percent-encoded: a line break in it must not become one in the log."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace")
+    return raw.decode("latin-1")[:500]
+
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -124,9 +151,29 @@ def _text(value: bytes | None) -> str | None:
 
 def _is_loopback(server: tuple[str, int | None] | None) -> bool:
     """Whether the address that the request arrived at is reachable from this machine only. A Unix socket is."""
-    if server is None or server[1] is None:
-        return True
+    return server is None or server[1] is None or _names_this_machine(server[0])
+
+
+def _is_from_here(headers: dict[bytes, bytes]) -> bool:
+    """Whether no page from elsewhere drives the browser of someone on this machine.
+
+    Such a page is told apart by its ``Origin``, or, where its own name was made to point here, by ``Host``.
+    """
+    host, origin = _text(headers.get(b"host")), _text(headers.get(b"origin"))
+    return (not host or _names_this_machine(_hostname(f"//{host}"))) and (
+        origin is None or _names_this_machine(_hostname(origin))
+    )
+
+
+def _hostname(url: str) -> str:
     try:
-        return ipaddress.ip_address(server[0]).is_loopback
+        return urlsplit(url).hostname or ""
     except ValueError:
-        return server[0] == "localhost"
+        return ""
+
+
+def _names_this_machine(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

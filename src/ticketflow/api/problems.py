@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from ticketflow.domain.errors import (
     Conflict,
@@ -88,7 +89,9 @@ async def on_ticketflow_error(request: Request, error: Exception) -> Response:
         log.warning("request.unavailable", code=error.code, reason=detail)
         wait = error.retry_after.total_seconds() if error.retry_after else 1
         headers["Retry-After"] = str(max(1, math.ceil(wait)))
-        detail = "the service cannot answer just now; nothing was changed, try again"
+        # An answer of the store that was lost on its way says nothing of what the store did.
+        unsure = "" if request.method in ("GET", "HEAD") else ", and whether this request took effect is not known"
+        detail = f"the service cannot answer just now{unsure}; it is safe to send it again"
     if isinstance(error, InvalidMove):
         extra["allowed"] = list(error.allowed)
     problems = error.problems if isinstance(error, Invalid) else ()
@@ -101,7 +104,7 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
         return problem(request_id_of(request), 400, "invalid_json", "the body is not valid JSON")
-    problems = [FieldProblem(_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in found[:50]]
+    problems = [FieldProblem(_path(each["loc"]), _said(each)) for each in found[:50]]
     detail = f"{problems[0].field}: {problems[0].message}" if problems else "the request is not valid"
     return problem(request_id_of(request), 422, "invalid", detail, problems)
 
@@ -110,12 +113,22 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown paths, wrong methods, bodies that cannot be read."""
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "refused")
-    return problem(
-        request_id_of(request), error.status_code, code, str(error.detail), headers=dict(error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework names the methods of one route, where several share a path.
+        here = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
+        if methods := {method for route in here for method in route.methods}:
+            headers["Allow"] = ", ".join(sorted(methods))
+    return problem(request_id_of(request), error.status_code, code, str(error.detail), headers=headers)
 
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    if error["type"] == "model_attributes_type":
+        return "must be a JSON object"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _path(location: Sequence[Any]) -> str:
@@ -124,4 +137,4 @@ def _path(location: Sequence[Any]) -> str:
     The body as a whole is ``(body)``, for a ticket has a field of that name.
     """
     inside = location[1:] if location[0] == "body" else location[1:2]
-    return ".".join(map(str, inside)) or f"({location[0]})"
+    return ".".join(str(part)[:100] for part in inside) or f"({location[0]})"

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -59,9 +59,10 @@ def parse_cursor(cursor: str | None) -> After | None:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created_at, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        after = After(datetime.fromisoformat(created_at), UUID(id_))
-        if after.created_at.tzinfo is None:
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is None:
             raise ValueError("no time zone")
-    except (ValueError, TypeError, AttributeError, binascii.Error):
+        after = After(moment.astimezone(UTC), UUID(id_))
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise Invalid("the cursor is not one of ours", [FieldProblem("cursor", "not a cursor of this list")]) from None
     return after

@@ -40,6 +40,7 @@ class EventHub:
         self._reads = reads
         self._listeners: set[_Listener] = set()
         self._someone = asyncio.Event()
+        self._closed = False
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -52,7 +53,8 @@ class EventHub:
             await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:
-        """End all streams."""
+        """End all streams, and those that come from now on after their first word."""
+        self._closed = True
         for listener in self._listeners:
             listener.news.put_nowait(None)
 
@@ -63,7 +65,7 @@ class EventHub:
         self._someone.set()
         try:
             yield b": following\n\n"
-            while True:
+            while not self._closed or not listener.news.empty():
                 try:
                     async with asyncio.timeout(KEEP_ALIVE_SECONDS):
                         event = await listener.news.get()

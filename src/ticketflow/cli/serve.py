@@ -9,7 +9,7 @@ import sys
 import structlog
 
 from ticketflow import wiring
-from ticketflow.api.app import create_app
+from ticketflow.api.app import create_app, end_streams
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.serving import check_address, link, listening_socket, serving
 from ticketflow.settings import Settings
@@ -48,7 +48,8 @@ async def _up(settings: Settings, with_worker: bool) -> None:
         else:
             relay = asyncio.create_task(app.relay.run())
             stack.push_async_callback(_ended, relay)
-        await stack.enter_async_context(serving(create_app(settings, app), listener))
+        api = create_app(settings, app)
+        await stack.enter_async_context(serving(api, listener, lambda: end_streams(api)))
         on_signals(stopping.set)
         _announce(app, work, link(settings.host, port))
         if work is None:

@@ -7,9 +7,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from ticketflow.api.deps import App, Calling
+from ticketflow.api.deps import App, Calling, KnownParameters
 from ticketflow.api.docs import answers
 from ticketflow.api.models import DeadLetterList, DeadLetterOut, HealthOut, ReadyOut, StatsOut
 from ticketflow.api.problems import problem
@@ -18,6 +18,12 @@ from ticketflow.domain.errors import NotFound
 from ticketflow.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    """A person who opens the address wants to know what is here."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/health", responses=answers(HealthOut))
@@ -55,7 +61,7 @@ async def stats(app: App) -> Response:
     return json_response(await app.reads.stats())
 
 
-@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503))
+@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503), dependencies=[KnownParameters])
 async def dead_letters(
     app: App,
     include_redriven: bool = False,

@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from ticketflow.api.deps import App
+from ticketflow.api.deps import App, KnownParameters
 from ticketflow.api.docs import answers
 from ticketflow.api.streams import EventHub
 from ticketflow.domain.errors import FieldProblem, Invalid
 
-router = APIRouter(tags=["tickets"])
+router = APIRouter(tags=["tickets"], dependencies=[KnownParameters])
 
 
 @router.get(

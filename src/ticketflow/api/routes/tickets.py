@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling
+from ticketflow.api.deps import App, Calling, KnownParameters
 from ticketflow.api.docs import answers
 from ticketflow.api.models import (
     BatchBody,
@@ -32,7 +32,7 @@ from ticketflow.domain.errors import FieldProblem, Invalid
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
 from ticketflow.services.intake import NewTicket, Taken
 
-router = APIRouter(prefix="/tickets", tags=["tickets"])
+router = APIRouter(prefix="/tickets", tags=["tickets"], dependencies=[KnownParameters])
 
 
 @router.post(
@@ -177,4 +177,5 @@ def _moment(field: str, value: datetime | None) -> str | None:
     """PostgreSQL's range ends before Python's does once time zones are added."""
     if value is not None and not 1000 < value.year < 9000:
         raise Invalid("the time is out of range", [FieldProblem(field, "must lie between the years 1001 and 8999")])
-    return None if value is None else value.isoformat()
+    # And it knows no offsets beyond 16 hours.
+    return None if value is None else value.astimezone(UTC).isoformat()
