@@ -13,33 +13,24 @@ from typing import Any
 
 from ticketflow.domain.tickets import Ticket
 from ticketflow.llm.tasks import TaskName
+from ticketflow.workflow.leaks import leak_problems
 from ticketflow.workflow.promises import money_problems
 from ticketflow.workflow.prompts import prompt
 
-_SECRET = re.compile(
-    r"\b(?:sk-[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:amqps?|postgres(?:ql)?)://\S+:\S+@",
-)
-_CARD = re.compile(r"\b(?:\d[ -]?){13,19}\b")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24}")
-_MARKUP = re.compile(r"<\s*(?:script|iframe|img|object|embed|style|link|form|svg|a)\b|javascript:", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"<\s{0,3}(?:script|iframe|img|object|embed|style|link|form|svg|a)\b|<\s{0,3}/?[a-z][a-z0-9-]{0,20}(?:\s[^<>]{0,300})?/?>"
+    r"|\b(?:javascript|vbscript):|\bdata:[a-z]{1,20}/",
+    re.IGNORECASE,
+)
+_SPELLED_OUT = re.compile(r"(?<!\w)(?:[^\W\d_][ .\u2010-\u2015-]{1,2}){4,60}[^\W\d_](?!\w)")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _URL = re.compile(
     r"(?<![@\w.-])(?:https?://[^\s)>\]]{1,2000}|www\.[^\s)>\]]{1,2000}"
     r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:com|net|org|info|biz|io|co|me|app|dev|shop|store|online|site|link|click|xyz|top"
     r"|example|de|at|ch|fr|es|it|nl|pt|eu|uk|us|ru|cn)\b(?:/[^\s)>\]]{0,2000})?)",
     re.IGNORECASE,
 )
-_ASKS_FOR_SECRET = re.compile(
-    r"\b(?:tell|send|give|share|provide|confirm|reply with|respond with|let us (?:have|know)|what is|what's|need|email"
-    r"|read out|schicken|senden|nennen|mitteilen|teilen|geben|bestätigen|envoye[zr]|donne[zr]|communique[zr]|envíe\w*"
-    r"|díga\w*|mánde\w*|invi\w*|stuur)\b[^.!?\n]{0,60}"
-    r"\b(?:passwords?|passcode|pin(?: code| number)?|cvv|cvc|security code|card number|(?:verification|one-time|access"
-    r"|login|sms) codes?|code (?:that )?we (?:just )?(?:sent|texted)|passwort|kennwort|prüfnummer|kartennummer"
-    r"|mot de passe|contraseña|wachtwoord)\b",
-    re.IGNORECASE,
-)
-_REFUSES = re.compile(r"\b(?:never|not|don't|nobody|no one|nie|niemals|nicht|jamais|pas|nunca|nooit)\b", re.IGNORECASE)
 # Greek and Cyrillic letters that pass for Latin ones; units such as μA and kΩ are written so by honest people.
 _OTHER_ALPHABET = r"[\u0370-\u03a8\u03aa-\u03bb\u03bd-\u052f]"
 _MIXED_ALPHABETS = re.compile(rf"[A-Za-z]{_OTHER_ALPHABET}|{_OTHER_ALPHABET}[A-Za-z]")
@@ -69,18 +60,17 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
     if unknown := [cited for cited in citations if cited not in ids]:
         problems.append(f"cites articles that were not found: {', '.join(unknown[:5])[:200]}")
     problems += money_problems(seen, known)
-    if _SECRET.search(seen):
-        problems.append("contains what looks like a password, key or token")
-    if _asks_for_a_secret(seen, known):
-        problems.append("asks the customer for a password, code or card number")
-    if any(_luhn(match.group()) for match in _CARD.finditer(seen)):
-        problems.append("contains a payment card number")
+    problems += leak_problems(seen, known)
     if strangers := _addresses(seen) - _addresses(known + own_words):
         problems.append(f"names an e-mail address that is in neither the ticket nor the articles: {min(strangers)}")
     if _MARKUP.search(seen):
         problems.append("contains HTML or script")
     if not _links(seen) <= _links(known):
         problems.append("contains a link that is in none of the articles")
+    if any(character in _BIDI or _is_control(character) for character in text):
+        problems.append("contains control characters")
+    if _SPELLED_OUT.search(seen):
+        problems.append("spells a word out letter by letter")
     if _MIXED_ALPHABETS.search(seen):
         problems.append("mixes alphabets within a word")
     if _quotes_a_prompt(seen):
@@ -94,11 +84,8 @@ def _as_seen(text: str) -> str:
     return "".join(character for character in plain if unicodedata.category(character) != "Cf")
 
 
-def _asks_for_a_secret(text: str, known: str) -> bool:
-    return any(
-        _ASKS_FOR_SECRET.search(sentence) and not _REFUSES.search(sentence) and sentence.strip() not in known
-        for sentence in re.split(r"(?<=[.!?])\s+|\n+", text)
-    )
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc" and character not in "\n\r\t"
 
 
 def _addresses(text: str) -> set[str]:
@@ -123,10 +110,3 @@ def _runs(text: str) -> Iterator[tuple[str, ...]]:
     """Every ``_LEAK_WORDS`` words that follow one another."""
     words = re.findall(r"\w+", text.lower())
     return (tuple(words[i : i + _LEAK_WORDS]) for i in range(len(words) - _LEAK_WORDS + 1))
-
-
-def _luhn(candidate: str) -> bool:
-    """The check digit of payment cards (ISO/IEC 7812-1), to tell them from order and phone numbers."""
-    digits = [int(character) for character in candidate if character.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return 13 <= len(digits) <= 19 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

@@ -12,13 +12,14 @@ _GAP = r"[^.!?\n]{0,60}"
 _NEAR = r"[^.!?\n]{0,25}"
 
 _MONEY = (
-    r"\b(?:refund\w*|reimburs\w*|credit(?:ed|s)?|compensat\w*|vouchers?|discount\w*|money back|goodwill"
+    r"\b(?:re-?fund\w*|pay(?:ing)? (?:\w+ ){0,2}?back|paid back|(?:dollars?|euros?|pounds?|francs?|quid)"
+    r"|reimburs\w*|credit(?:ed|s)?|compensat\w*|vouchers?|discount\w*|money back|goodwill"
     r"|store credit|gift cards?|free of charge|no (?:extra )?(?:cost|charge)|on the house|waiv\w+|half price"
     r"|free (?:\w+ ){0,2}?(?:replacement|repair|shipping|delivery|return|upgrade|month|year|gift|copy|unit|one)s?)\b"
     r"|\d\s?(?:%|percent) off\b"
 )
 _GIVE = (
-    r"(?:issu|process|grant|giv|gave|send|sent|pay|paid|approv|offer|arrang|refund|reimburs|credit|compensat|waiv"
+    r"(?:issu|process|grant|giv|gave|send|sent|pay|paid|approv|offer|arrang|re-?fund|reimburs|credit|compensat|waiv"
     r"|transfer|appl(?:y|ied)|add)\w*"
 )
 _GRANTED = (
@@ -49,7 +50,7 @@ _ELSEWHERE = tuple(
         (
             r"ich|wir|sie|ihnen|ihre?[mnrs]?|du|dir|deine?[mnrs]?|uns",
             r"(?:rück)?erstatt\w*|rückzahl\w*|gutschrift\w*|gutgeschrieben|gutscheine?n?\b|rabatt\w*|entschädig\w*"
-            r"|kostenlos\w*|kostenfrei\w*|geld\b.{0,60}\bzurück|zurückzahlen|kulanz\w*|nachlass\b",
+            r"|kostenlos\w*|kostenfrei\w*|(?:geld|betrag|kaufpreis)\b.{0,60}\bzurück|zurückzahlen|kulanz\w*|nachlass\b",
         ),
         (
             r"je|j|nous|vous|votre|vos|tu|te|toi|ton|on|notre",
@@ -58,7 +59,7 @@ _ELSEWHERE = tuple(
         ),
         (
             r"yo|nosotros|usted|ustedes|le|les|su|sus|te|tu|tú|\w+(?:remos|amos|emos)",
-            r"reembols\w*|devol\w+[^\n]{0,40}\bdinero|descuentos?\b|vales?\b|compensa\w*|gratis\b|gratuit\w*|abonar\w*",
+            r"reembols\w*|devolv(?:eremos|emos|eré|erán?)\b|devol\w+[^\n]{0,40}\b(?:dinero|importe)|descuentos?\b|vales?\b|compensa\w*|gratis\b|gratuit\w*|abonar\w*",
         ),
         (
             r"io|noi|lei|le|vi|voi|ti|tu|suo|sua|\w+(?:remo|iamo)",
@@ -75,23 +76,32 @@ _ELSEWHERE = tuple(
     )
 )
 _AMOUNT = re.compile(
-    r"[€$£]\s?\d|\d[\d.,]{0,15}\s?(?:€|\$|£|(?:eur|usd|gbp|euros?|dollars?|pounds?|quid)\b)", re.IGNORECASE
+    r"(?:[€$£¥₹]|\b(?:eur|usd|gbp|chf|jpy|cad|aud|pln))\s?\d[\d.,]{0,15}"
+    r"|\d[\d.,]{0,15}\s?(?:[€$£¥₹]|(?:eur|usd|gbp|chf|jpy|cad|aud|pln|euros?|dollars?|pounds?|francs?|quid)\b)",
+    re.IGNORECASE,
 )
 _MENTION = re.compile(r"\b(?:you (?:asked|wrote)|your (?:question|request|message)) (?:about|for|on)\b", re.IGNORECASE)
+_FURTHER = re.compile(
+    r"\b(?:zwróc\w*|zwrot\w*|rabat\w*|rekompensat\w*|верн[её]м\w*|возврат\w*|возмест\w*|компенс\w*|скидк\w*)"
+    r"|返金|払い戻|割引|補償|退款|退还|退還|赔偿|賠償|折扣|优惠|優惠",
+    re.IGNORECASE,
+)
+"""Polish, Russian, Japanese, Chinese: the word alone is enough."""
+
 # A line that ends within a sentence; blank lines, lists, quotes and headings end one.
 _LINE_BREAK = re.compile(r"(?<!\n)\n(?!\s*(?:[-*•>#\d]|\n|$))")
 
 
 def money_problems(text: str, known: str) -> list[str]:
     """One problem for each sentence of ``text`` that promises money, or names an amount that ``known`` does not."""
-    published = _squeezed(known)
+    published, published_amounts = _squeezed(known), _amounts(known)
     problems = []
-    for sentence in re.split(r"(?<=[.!?])\s+|\n+", _LINE_BREAK.sub(" ", text)):
+    for sentence in re.split(r"(?<=[.!?])\s+|\n+", _LINE_BREAK.sub(" ", re.sub(r"[*~`]+", "", text))):
         if _squeezed(sentence) in published:
             continue
         if _promises(_MENTION.sub(" ", sentence)):
             problems.append(f"promises money without approval: {sentence.strip()[:120]!r}")
-        elif (amount := _AMOUNT.search(sentence)) and _squeezed(amount.group()) not in published:
+        elif not _amounts(sentence) <= published_amounts:
             problems.append(f"names an amount of money that no article names: {sentence.strip()[:120]!r}")
     return problems
 
@@ -100,7 +110,13 @@ def _promises(sentence: str) -> bool:
     speaks_of_money = _MONEY_WORD.search(sentence) or _AMOUNT.search(sentence)
     if speaks_of_money and _COMMITMENT.search(sentence):
         return True
+    if _FURTHER.search(sentence):
+        return True
     return any(money.search(sentence) and person.search(sentence) for person, money in _ELSEWHERE)
+
+
+def _amounts(text: str) -> set[str]:
+    return {re.sub(r"\s", "", amount).lower().strip(".,") for amount in _AMOUNT.findall(text)}
 
 
 def _squeezed(text: str) -> str:

@@ -1,0 +1,70 @@
+"""Secrets in a reply, and requests for the customer's: what looks like one is found by its form."""
+
+from __future__ import annotations
+
+import re
+
+_KEY = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|[spr]k_(?:live|test)_\w{10,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|gh[pousr]_[A-Za-z0-9]{30,}"
+    r"|github_pat_\w{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----|\bBearer\s{1,3}[\w.~+/-]{12,}"
+    r"|\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:]{0,100}:[^\s/@]{1,100}@",
+)
+_PASSWORD = re.compile(
+    r"\b(?:passwords?|passcode|passwort|kennwort|pin)\s{0,3}(?::|=|is|ist|lautet)\s{0,3}(?=\S{0,40}\d)\S{4,}",
+    re.IGNORECASE,
+)
+_DIGIT_GROUPS = re.compile(r"\d(?:[ .\u2010-\u2015-]{0,2}\d){12,40}")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_ASKS = re.compile(
+    r"\b(?:tell|send|give|share|provide|confirm|reply with|respond with|let us (?:have|know)|what is|what's|need|email"
+    r"|read out|schicken|senden|nennen|mitteilen|teilen|geben|bestätigen|envoye[zr]|donne[zr]|communique[zr]|envíe\w*"
+    r"|díga\w*|mánde\w*|invi\w*|stuur)\b[^.!?\n]{0,60}"
+    r"\b(?:passwords?|passcode|pin(?: code| number)?|cvv|cvc|security code|card number|(?:verification|one-time|access"
+    r"|login|sms) codes?|code (?:that )?we (?:just )?(?:sent|texted)|passwort|kennwort|prüfnummer|kartennummer"
+    r"|mot de passe|contraseña|wachtwoord)\b",
+    re.IGNORECASE,
+)
+_REFUSES = re.compile(r"\b(?:never|not|don't|nobody|no one|nie|niemals|nicht|jamais|pas|nunca|nooit)\b", re.IGNORECASE)
+
+
+def leak_problems(text: str, known: str) -> list[str]:
+    """What of ``text`` must not be sent, unless ``known`` publishes it. The problems do not repeat the secret."""
+    problems = []
+    if _KEY.search(text) or any(found.group() not in known for found in _PASSWORD.finditer(text)):
+        problems.append("contains what looks like a password, key or token")
+    if any(_holds_a_card(found.group()) for found in _DIGIT_GROUPS.finditer(text)):
+        problems.append("contains a payment card number")
+    if any(_is_iban(found.group()) and found.group() not in known for found in _IBAN.finditer(text)):
+        problems.append("contains a bank account number that is in none of the articles")
+    if _asks(text, known):
+        problems.append("asks the customer for a password, code or card number")
+    return problems
+
+
+def _asks(text: str, known: str) -> bool:
+    return any(
+        _ASKS.search(sentence) and not _REFUSES.search(sentence) and sentence.strip() not in known
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", text)
+    )
+
+
+def _holds_a_card(run: str) -> bool:
+    """Whether neighbouring groups of digits make a payment card's number, with other digits around it or not."""
+    groups = re.findall(r"\d+", run)
+    joined = ("".join(groups[i:j]) for i in range(len(groups)) for j in range(i + 1, len(groups) + 1))
+    return any(13 <= len(digits) <= 19 and digits[0] in "23456" and _luhn(digits) for digits in joined)
+
+
+def _luhn(number: str) -> bool:
+    """The check digit of payment cards (ISO/IEC 7812-1), to tell them from order and phone numbers."""
+    digits = [int(character) for character in number]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _is_iban(candidate: str) -> bool:
+    """The check digits of bank accounts (ISO 13616, modulo 97)."""
+    compact = candidate.replace(" ", "")
+    turned = compact[4:] + compact[:4]
+    return 15 <= len(compact) <= 34 and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1
