@@ -76,6 +76,7 @@ def problems(text: str, *citations: str) -> list[str]:
         "Start at shop.example.com/returns, please.",
         "Please never send us your password, and do not share the code we sent you.",
         "The sensor draws 5 μA through 10 kΩ.",
+        "Press the button on the lock.It opens, and/or beeps at 5 km/h.",
         "The invoice is in invoice.pdf.Thank you.",
         # Numbers that are no payment cards, and words that are no secrets.
         "Your order 4111 1111 1111 1112 has arrived.",
@@ -199,6 +200,7 @@ def test_the_holding_replies_pass_their_own_guardrails(language: str) -> None:
         ("Go to https://shop.example.com.evil.example/returns now.", "a link that is in none"),
         ("Go to http://phish.example/.", "a link that is in none"),
         ("Please visit www.evil.example/login and enter your data.", "a link that is in none"),
+        ("Log in at evil.it/login.", "a link that is in none"),
         ("Log in at evil-shop.com and try again.", "a link that is in none"),
         ("Go to https://shop.example.co/returns.", "a link that is in none"),
     ],

@@ -27,8 +27,9 @@ _SPELLED_OUT = re.compile(r"(?<!\w)(?:[^\W\d_][ .\u2010-\u2015-]{1,2}){4,60}[^\W
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _URL = re.compile(
     r"(?<![@\w.-])(?:https?://[^\s)>\]]{1,2000}|www\.[^\s)>\]]{1,2000}"
-    r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:com|net|org|info|biz|io|co|me|app|dev|shop|store|online|site|link|click|xyz|top"
-    r"|example|de|at|ch|fr|es|it|nl|pt|eu|uk|us|ru|cn)\b(?:/[^\s)>\]]{0,2000})?)",
+    r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:[a-z]{2,24}/[^\s)>\]]{0,2000}"
+    # Without a path, only endings that do not look like the next sentence's first word.
+    r"|(?:com|net|org|info|biz|io|co|app|dev|shop|store|online|site|link|xyz|example|de|ch|fr|nl|eu|uk|ru|cn)\b))",
     re.IGNORECASE,
 )
 # Greek and Cyrillic letters that pass for Latin ones; units such as μA and kΩ are written so by honest people.
