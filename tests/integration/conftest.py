@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.support import services
 from tests.support.api import Api, served, settings_for
+from tests.support.cli import Cli
 from tests.support.trails import TTL
 from ticketflow.db.leases import Leases
 
@@ -24,6 +26,11 @@ async def api(database_url: str) -> AsyncIterator[Api]:
 def leases(api: Api) -> Leases:
     """Leases in the name of a worker that the test plays."""
     return Leases(api.app.gateway, "worker-1", TTL)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, database_url: str) -> Cli:
+    return Cli(tmp_path, database_url)
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,17 @@
-"""Commands for whoever runs the system: migrate, verify, kb."""
+"""Commands for whoever runs the system: migrate, verify."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.markup import escape
 
 from ticketflow import wiring
-from ticketflow.cli.console import err, fail, out, plain, say_json, with_application
+from ticketflow.cli.console import fail, out, plain, say_json, with_application
 from ticketflow.db.migrate import migrate as apply
 from ticketflow.db.migrate import pending
 from ticketflow.domain.errors import TicketflowError
-from ticketflow.knowledge.articles import read
 from ticketflow.services.verify import verify as audit
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -55,30 +53,5 @@ def verify(settings: Settings, as_json: bool) -> int:
             state = f"[red]{len(verdict.violations)} violations[/]" if verdict.violations else "[green]consistent[/]"
             out.print(f"{verdict.tickets} tickets, {verdict.events} events: {state}")
         return 1 if verdict.violations else 0
-
-    return with_application(settings, run)
-
-
-def kb_import(settings: Settings, path: Path) -> int:
-    async def run(app: Application) -> int:
-        stored = await app.library.add(read(path))
-        out.print(f"{stored} articles stored")
-        return 0 if stored else 1
-
-    return with_application(settings, run)
-
-
-def kb_search(settings: Settings, query: str, limit: int, as_json: bool) -> int:
-    async def run(app: Application) -> int:
-        hits = await app.library.search(query, limit)
-        if as_json:
-            say_json([{"id": hit.id, "title": hit.title, "score": hit.score, "snippet": hit.snippet} for hit in hits])
-            return 0
-        for hit in hits:
-            out.print(f"[bold]{plain(hit.title)}[/]  [dim]{plain(hit.id)}  {hit.score:.3f}[/]")
-            out.print(f"  {plain(hit.snippet)}")
-        if not hits:
-            err.print("nothing found")
-        return 0
 
     return with_application(settings, run)

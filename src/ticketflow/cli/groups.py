@@ -1,0 +1,120 @@
+"""The commands below ``tickets``, ``kb`` and ``dead-letters``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ticketflow.cli.options import Json, LetterId, TicketId, leave, settings
+
+tickets_app = typer.Typer(help="Look at tickets, and try them again.", no_args_is_help=True)
+kb_app = typer.Typer(help="The knowledge base.", no_args_is_help=True)
+dead_letters_app = typer.Typer(help="What stopped moving and waits for a person.", no_args_is_help=True)
+
+
+@tickets_app.command("list")
+def tickets_list(
+    status: Annotated[str | None, typer.Option(help="pending, processing, waiting, completed, ...")] = None,
+    customer_id: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: Json = False,
+) -> None:
+    """The newest tickets."""
+    from ticketflow.cli.tickets import list_tickets as run
+    from ticketflow.domain.tickets import Status
+
+    if status is not None and status not in list(Status):
+        raise typer.BadParameter(f"one of {', '.join(Status)}", param_hint="--status")
+    given = {"status": status, "customer_id": customer_id}
+    filters = {name: [value] for name, value in given.items() if value is not None}
+    leave(run(settings(), filters, limit, as_json))
+
+
+@tickets_app.command("show")
+def tickets_show(ticket_id: TicketId, as_json: Json = False) -> None:
+    """One ticket: steps, answer, cost."""
+    from ticketflow.cli.tickets import show as run
+
+    leave(run(settings(), ticket_id, as_json))
+
+
+@tickets_app.command("events")
+def tickets_events(ticket_id: TicketId, as_json: Json = False) -> None:
+    """The ticket's trail."""
+    from ticketflow.cli.tickets import events as run
+
+    leave(run(settings(), ticket_id, as_json))
+
+
+@tickets_app.command("state")
+def tickets_state(
+    ticket_id: TicketId,
+    version: Annotated[int | None, typer.Option(min=1, help="As it was after this event.")] = None,
+    at: Annotated[str | None, typer.Option(help="As it was at this time, such as 2026-01-31T12:00:00Z.")] = None,
+) -> None:
+    """The ticket as it was, rebuilt from its trail. JSON."""
+    from datetime import datetime
+
+    from ticketflow.cli.tickets import state as run
+
+    try:
+        moment = None if at is None else datetime.fromisoformat(at)
+    except ValueError:
+        moment = None
+    if at is not None and (moment is None or moment.tzinfo is None or version is not None):
+        raise typer.BadParameter("a time with its time zone, and not together with --version", param_hint="--at")
+    leave(run(settings(), ticket_id, version, moment))
+
+
+@tickets_app.command("retry")
+def tickets_retry(ticket_id: TicketId) -> None:
+    """Start the next attempt of a ticket that failed, or of one that waits for its retry."""
+    from ticketflow.cli.tickets import retry as run
+
+    leave(run(settings(), ticket_id))
+
+
+@kb_app.command("import")
+def kb_import(path: Annotated[Path, typer.Argument(help="A .md or .jsonl file, or a folder of them.")]) -> None:
+    """Store articles; those with the same id are replaced."""
+    from ticketflow.cli.knowledge import kb_import as run
+
+    leave(run(settings(), path))
+
+
+@kb_app.command("search")
+def kb_search(query: str, limit: Annotated[int, typer.Option(min=1, max=50)] = 5, as_json: Json = False) -> None:
+    """What research would find for a text."""
+    from ticketflow.cli.knowledge import kb_search as run
+
+    leave(run(settings(), query, limit, as_json))
+
+
+@dead_letters_app.command("list")
+def dead_letters_list(
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    include_redriven: Annotated[bool, typer.Option("--include-redriven")] = False,
+    as_json: Json = False,
+) -> None:
+    """The newest dead letters."""
+    from ticketflow.cli.dead_letters import dead_letters as run
+
+    leave(run(settings(), limit, include_redriven, as_json))
+
+
+@dead_letters_app.command("show")
+def dead_letters_show(letter_id: LetterId) -> None:
+    """One dead letter with its payload. JSON."""
+    from ticketflow.cli.dead_letters import dead_letter as run
+
+    leave(run(settings(), letter_id))
+
+
+@dead_letters_app.command("redrive")
+def dead_letters_redrive(letter_id: LetterId) -> None:
+    """Start the next attempt of the dead letter's ticket."""
+    from ticketflow.cli.dead_letters import redrive as run
+
+    leave(run(settings(), letter_id))

@@ -1,0 +1,31 @@
+"""What the declarations of commands share."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from ticketflow.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TicketId = Annotated[UUID, typer.Argument(metavar="TICKET_ID")]
+LetterId = Annotated[UUID, typer.Argument(metavar="LETTER_ID")]
+
+
+def settings(**overrides: Any) -> Settings:
+    """The configuration, with what was given on the command line before the environment; else one line and exit 1."""
+    from ticketflow import settings as configuration
+
+    try:
+        return configuration.load(**overrides)
+    except configuration.SettingsError as error:
+        print(f"ticketflow: {error}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from None
+
+
+def leave(code: int) -> NoReturn:
+    raise typer.Exit(code)
