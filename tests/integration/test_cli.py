@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 import pytest
 
 from tests.support.cli import Cli, assert_one_line, data_folder
-from tests.support.trails import TTL, fail, new_ticket
+from tests.support.trails import new_ticket
 from ticketflow.db.commits import Commits
-from ticketflow.db.leases import Leases
 from ticketflow.db.migrate import shipped
 from ticketflow.db.postgres import PostgresGateway
 
@@ -134,43 +132,6 @@ def test_submit_reads_json_lines(cli: Cli) -> None:
     assert binary.returncode == 1
     assert binary.stderr.splitlines()[0] == "ticketflow: binary.csv cannot be read as UTF-8 text"
     assert "Traceback" not in binary.stderr
-
-
-async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
-    cli: Cli, gateway: PostgresGateway, database_url: str
-) -> None:
-    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
-    failed = str(await new_ticket(commits, subject="[bold]Not markup[/] \x1b[31m", customer_id="cus_7"))
-    pending = str(await new_ticket(commits, customer_id="cus_8"))
-    await fail(commits, leases, UUID(failed))
-    of_customer, table, shown, page, events, before, letters, refused = cli.at_once(
-        ("tickets", "list", "--customer-id", "cus_8", "--status", "pending", "--json"),
-        ("tickets", "list"),
-        ("tickets", "show", failed, "--json"),
-        ("tickets", "show", failed),
-        ("tickets", "events", failed, "--json"),
-        ("tickets", "state", failed, "--version", "1"),
-        ("dead-letters", "list", "--json"),
-        ("tickets", "retry", pending),
-    )
-    assert [ticket["id"] for ticket in json.loads(of_customer.stdout)] == [pending]
-    for text in (table.stdout, page.stdout):
-        assert "[bold]Not markup[/]" in text
-        assert "\x1b" not in text
-    assert json.loads(shown.stdout)["error"]["code"] == "model_refused"
-    trail = json.loads(events.stdout)
-    assert [event["seq"] for event in trail] == [1, 2, 3, 4]
-    assert json.loads(before.stdout)["status"] == "pending"
-    [letter] = json.loads(letters.stdout)
-    assert letter["ticket_id"] == failed
-    assert "pending cannot be retried" in assert_one_line(refused)
-
-    assert cli.json("dead-letters", "show", letter["id"])["payload"]["step"] == "classify"
-    redriven = cli("dead-letters", "redrive", letter["id"])
-    assert (redriven.returncode, failed in redriven.stdout) == (0, True)
-    again, ticket = cli.at_once(("dead-letters", "redrive", letter["id"]), ("tickets", "show", failed, "--json"))
-    assert "redriven already" in assert_one_line(again)
-    assert (json.loads(ticket.stdout)["status"], json.loads(ticket.stdout)["attempt"]) == ("pending", 2)
 
 
 async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: PostgresGateway, database_url: str) -> None:

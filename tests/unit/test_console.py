@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 from rich.markup import render
 
-from ticketflow.cli.console import fail, plain
+from ticketflow.cli import console
+from ticketflow.cli.console import counted, fail, one_line, plain, show_table
 from ticketflow.domain.errors import FieldProblem, Invalid, StoreUnavailable
 
 
@@ -38,3 +42,38 @@ def test_text_from_outside_is_shown_as_it_is_and_drives_nothing(text: str, shown
 
 def test_text_that_ends_in_a_backslash_does_not_swallow_the_markup_behind_it() -> None:
     assert "[/]" not in render(f"[bold]{plain('C:' + chr(92))}[/] and more").plain
+
+
+ID = "5a4b6c50-afee-5f24-a15a-dfe37adea076"
+
+
+@pytest.mark.parametrize(
+    ("width", "head", "left_out"),
+    [
+        (10_000, ["id", "status", "team", "subject"], ""),
+        (80, ["id", "status", "team", "subject"], ""),
+        (70, ["id", "status", "subject"], "left out for want of width: team\n"),
+        (40, ["id", "status", "subject"], "left out for want of width: team\n"),
+    ],
+)
+def test_a_table_has_whole_ids_and_one_line_a_row_at_any_width(
+    monkeypatch: pytest.MonkeyPatch, width: int, head: list[str], left_out: str
+) -> None:
+    written, noted = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=written, width=width))
+    monkeypatch.setattr(console, "err", Console(file=noted, width=1000))
+    subject = ":smile: A subject that says at great length what happened, " + "and then some more " * 3
+    rows = [(ID, "[green]completed[/]", "a team", one_line(text)) for text in (subject, "two\nlines")]
+    show_table(("id", "status", "team", "subject"), rows, flexible=("subject",), expendable=("team",))
+    named, first, second = written.getvalue().splitlines()
+    assert named.split() == head
+    assert first.startswith(f"{ID}  completed  ")
+    assert second.rstrip().endswith("  two lines")
+    assert first.rstrip().endswith("some more" if width == 10_000 else "\u2026")
+    assert len(first) <= max(width, 65)
+    assert ":smile:" in first
+    assert noted.getvalue() == left_out
+
+
+def test_things_are_counted_as_one_says_it() -> None:
+    assert [counted(number, "ticket") for number in (0, 1, 2)] == ["0 tickets", "1 ticket", "2 tickets"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from ticketflow import wiring
 from ticketflow.domain.errors import Invalid, Rejected, TicketflowError
@@ -17,8 +21,14 @@ from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.wiring import Application
 
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True, highlight=False)
+# A file or another program has no edge: without COLUMNS nothing is cut for it.
+out = Console(
+    highlight=False,
+    emoji=False,
+    soft_wrap=not sys.stdout.isatty(),
+    width=shutil.get_terminal_size(fallback=(10_000, 24)).columns,
+)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
@@ -32,6 +42,65 @@ def plain(text: object) -> str:
     """Text from outside for a terminal: no markup, no control characters that could drive it."""
     shown = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in str(text))
     return escape(shown)
+
+
+def one_line(text: object) -> str:
+    """``plain`` for a place where a new line has no room."""
+    return plain(" ".join(str(text).split()))
+
+
+def moment(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 ticket``, ``2 tickets``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def show_table(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    flexible: Collection[str],
+    expendable: Sequence[str] = (),
+) -> None:
+    """A line for each row of markup, none of them broken.
+
+    Where the width does not suffice, ``flexible`` columns end in an ellipsis, and then ``expendable`` ones are left out
+    in their order, which is said on stderr. All others, such as ids, are whole at any width.
+    """
+    cells = {name: [_cell(row[place]) for row in rows] for place, name in enumerate(names)}
+    needed = {name: max(len(name), *(cell.cell_len for cell in column), 0) for name, column in cells.items()}
+    needed |= {name: min(needed[name], _LEGIBLE) for name in flexible}
+
+    def least() -> int:
+        return sum(needed.values()) + _GAP * (len(needed) - 1)
+
+    left_out = []
+    for name in expendable:
+        if least() > out.width:
+            left_out.append(name)
+            del needed[name]
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=least() if least() > out.width else None)
+    for name in needed:
+        table.add_column(name, no_wrap=name not in flexible)
+    for row in zip(*(cells[name] for name in needed), strict=True):
+        table.add_row(*row)
+    out.print(table, crop=False)
+    if left_out:
+        err.print(f"left out for want of width: {', '.join(left_out)}", style="dim")
+
+
+def _cell(markup: str) -> Text:
+    cell = Text.from_markup(markup, emoji=False, overflow="ellipsis")
+    cell.no_wrap = True
+    return cell
+
+
+_GAP = 2
+_LEGIBLE = 16
+"""Cells below which a cut text says nothing."""
 
 
 def fail(error: Exception) -> int:

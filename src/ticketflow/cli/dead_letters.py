@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from uuid import UUID, uuid4
 
-from rich.table import Table
-
-from ticketflow.cli.console import out, plain, say_json, with_application
+from ticketflow.cli.console import moment, one_line, out, say_json, show_table, with_application
 from ticketflow.domain.errors import NotFound
 from ticketflow.services.intake import Caller
 from ticketflow.settings import Settings
@@ -20,17 +18,23 @@ def dead_letters(settings: Settings, limit: int, include_redriven: bool, as_json
         if as_json:
             say_json([asdict(letter) for letter in letters])
             return 0
-        table = Table("id", "when", "kind", "ticket", "reason", "detail", box=None, pad_edge=False)
-        for letter in letters:
-            table.add_row(
+        columns = ["id", "when", "kind", "reason", "detail", "ticket"]
+        rows = [
+            [
                 str(letter.id),
-                letter.created_at.strftime("%Y-%m-%d %H:%M:%S"),
+                moment(letter.created_at),
                 letter.kind,
+                one_line(letter.reason),
+                one_line(letter.detail),
                 str(letter.ticket_id or ""),
-                plain(letter.reason),
-                plain(letter.detail[:80]),
-            )
-        out.print(table)
+            ]
+            for letter in letters
+        ]
+        if include_redriven:
+            columns.insert(1, "redriven")
+            for row, letter in zip(rows, letters, strict=True):
+                row.insert(1, "yes" if letter.redriven_at else "no")
+        show_table(columns, rows, flexible=("detail",), expendable=("ticket", "kind", "when"))
         return 0
 
     return with_application(settings, run)

@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from rich.table import Table
-
 from ticketflow.api.render import ticket_json
-from ticketflow.cli.console import out, plain, say_json, with_application
+from ticketflow.cli.console import one_line, out, plain, say_json, show_table, with_application
 from ticketflow.services.intake import Caller
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -35,18 +33,23 @@ def list_tickets(settings: Settings, filters: dict[str, Any], limit: int, as_jso
         if as_json:
             say_json([ticket_json(ticket) for ticket in tickets])
             return 0
-        table = Table("id", "status", "category", "priority", "team", "customer", "subject", box=None, pad_edge=False)
-        for ticket in tickets:
-            table.add_row(
-                str(ticket.id),
-                styled(ticket.status),
-                ticket.category or "",
-                ticket.priority or "",
-                plain(ticket.team or ""),
-                plain(ticket.customer_id),
-                plain(ticket.subject[:60]),
-            )
-        out.print(table)
+        show_table(
+            ("id", "status", "category", "priority", "team", "customer", "subject"),
+            [
+                (
+                    str(ticket.id),
+                    styled(ticket.status),
+                    ticket.category or "",
+                    ticket.priority or "",
+                    one_line(ticket.team or ""),
+                    one_line(ticket.customer_id),
+                    one_line(ticket.subject),
+                )
+                for ticket in tickets
+            ],
+            flexible=("customer", "subject"),
+            expendable=("team", "category", "priority", "customer"),
+        )
         return 0
 
     return with_application(settings, run)

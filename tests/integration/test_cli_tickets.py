@@ -1,0 +1,88 @@
+"""``tickets`` and ``dead-letters`` as an operator reads them: on a narrow screen, in a pipe, as JSON."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.support.cli import Cli, assert_one_line
+from tests.support.trails import TTL, fail, new_ticket
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Leases
+from ticketflow.db.postgres import PostgresGateway
+
+
+async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
+    cli: Cli, gateway: PostgresGateway, database_url: str
+) -> None:
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    failed = str(await new_ticket(commits, subject="[bold]Not markup[/] \x1b[31m", customer_id="cus_7"))
+    pending = str(await new_ticket(commits, customer_id="cus_8"))
+    await fail(commits, leases, UUID(failed))
+    of_customer, table, shown, page, events, before, letters, refused = cli.at_once(
+        ("tickets", "list", "--customer-id", "cus_8", "--status", "pending", "--json"),
+        ("tickets", "list"),
+        ("tickets", "show", failed, "--json"),
+        ("tickets", "show", failed),
+        ("tickets", "events", failed, "--json"),
+        ("tickets", "state", failed, "--version", "1"),
+        ("dead-letters", "list", "--json"),
+        ("tickets", "retry", pending),
+    )
+    assert [ticket["id"] for ticket in json.loads(of_customer.stdout)] == [pending]
+    for text in (table.stdout, page.stdout):
+        assert "[bold]Not markup[/]" in text
+        assert "\x1b" not in text
+    assert json.loads(shown.stdout)["error"]["code"] == "model_refused"
+    trail = json.loads(events.stdout)
+    assert [event["seq"] for event in trail] == [1, 2, 3, 4]
+    assert json.loads(before.stdout)["status"] == "pending"
+    [letter] = json.loads(letters.stdout)
+    assert letter["ticket_id"] == failed
+    assert "pending cannot be retried" in assert_one_line(refused)
+
+    assert cli.json("dead-letters", "show", letter["id"])["payload"]["step"] == "classify"
+    redriven = cli("dead-letters", "redrive", letter["id"])
+    assert (redriven.returncode, failed in redriven.stdout) == (0, True)
+    again, ticket = cli.at_once(("dead-letters", "redrive", letter["id"]), ("tickets", "show", failed, "--json"))
+    assert "redriven already" in assert_one_line(again)
+    assert (json.loads(ticket.stdout)["status"], json.loads(ticket.stdout)["attempt"]) == ("pending", 2)
+
+
+@pytest.mark.parametrize("columns", ["80", ""])
+async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are_not_cut_in_a_pipe(
+    cli: Cli, gateway: PostgresGateway, database_url: str, columns: str
+) -> None:
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    subject = "Every second line of this\nsubject says the same " * 4
+    failed, again = [await new_ticket(commits, subject=subject, customer_id="cus_" + "7" * 60) for _ in range(2)]
+    for ticket_id in (failed, again):
+        await fail(commits, leases, ticket_id)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update dead_letters set detail = %s", ("the model's long\nanswer " * 9 + "was cut off",))
+    letters = {letter["ticket_id"]: letter["id"] for letter in cli.json("dead-letters", "list", "--json")}
+    assert cli("dead-letters", "redrive", letters[str(again)]).returncode == 0
+
+    tickets, open_letters, all_letters = (
+        cli(*command, COLUMNS=columns)
+        for command in (
+            ("tickets", "list"),
+            ("dead-letters", "list"),
+            ("dead-letters", "list", "--include-redriven"),
+        )
+    )
+    assert [line.split()[0] for line in tickets.stdout.splitlines()] == ["id", str(again), str(failed)]
+    assert [line.split()[0] for line in open_letters.stdout.splitlines()] == ["id", letters[str(failed)]]
+    marked = {line.split()[0]: line.split()[1] for line in all_letters.stdout.splitlines()}
+    assert marked == {"id": "redriven", letters[str(failed)]: "no", letters[str(again)]: "yes"}
+    rows = [line.rstrip() for done in (tickets, open_letters, all_letters) for line in done.stdout.splitlines()[1:]]
+    if columns:
+        assert all(len(line) <= 80 and line.endswith("\u2026") for line in rows), rows
+        assert "customer" in tickets.stderr
+    else:
+        assert not any("\u2026" in line for line in rows)
+        assert str(failed) in open_letters.stdout
+        assert (tickets.stderr, open_letters.stderr) == ("", "")
