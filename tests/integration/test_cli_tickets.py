@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.support.cli import Cli, assert_one_line
-from tests.support.trails import TTL, fail, new_ticket
+from tests.support.trails import RESULT, TTL, applied, claimed, event, fail, new_ticket, under
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Leases
 from ticketflow.db.postgres import PostgresGateway
@@ -40,6 +40,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
     trail = json.loads(events.stdout)
     assert [event["seq"] for event in trail] == [1, 2, 3, 4]
     assert json.loads(before.stdout)["status"] == "pending"
+    assert list(json.loads(before.stdout)) == list(json.loads(shown.stdout))
     [letter] = json.loads(letters.stdout)
     assert letter["ticket_id"] == failed
     assert "pending cannot be retried" in assert_one_line(refused)
@@ -86,3 +87,43 @@ async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are
         assert not any("\u2026" in line for line in rows)
         assert str(failed) in open_letters.stdout
         assert (tickets.stderr, open_letters.stderr) == ("", "")
+
+
+async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresGateway) -> None:
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    failed = await new_ticket(commits, subject="Dark", body="The keypad\nstays dark.", tags=["lock", "keypad"])
+    await fail(commits, leases, failed)
+    answered = await new_ticket(commits, customer_email="mirela@example.com")
+    source = {"article_id": "keypad", "title": "The keypad stays dark"}
+    result = {**RESULT, "reply": "Put two new\ncells in.", "sources": [source]}
+    await applied(
+        commits, under(await claimed(leases, answered), event(status="completed", result=result), release=True)
+    )
+    [stored] = [each for each in cli.json("tickets", "list", "--json") if each["id"] == str(failed)]
+    shown = cli("tickets", "show", str(failed)).stdout
+    for fact in (
+        f"id        {failed}",
+        "status    failed_permanent, version 4, attempt 1",
+        "tags      lock, keypad",
+        f"created   {stored['created_at'][:19].replace('T', ' ')}Z",
+        f"updated   {stored['updated_at'][:19].replace('T', ' ')}Z",
+        "The keypad\nstays dark.\n",
+        "model_refused: no\n",
+    ):
+        assert fact in shown
+    shown = cli("tickets", "show", str(answered)).stdout
+    for fact in (
+        "<mirela@example.com>",
+        "Put two new\ncells in.\n",
+        "keypad: The keypad stays dark\n",
+        "by test-model",
+    ):
+        assert fact in shown
+
+    assert cli("tickets", "retry", str(failed)).returncode == 0
+    trail = [line.split() for line in cli("tickets", "events", str(failed)).stdout.splitlines()[1:]]
+    assert [line[0] for line in trail] == ["1", "2", "3", "4", "5"]
+    assert trail[0][1] == stored["created_at"][:10]
+    assert trail[2][3:] == ["pipeline", "error", "classify", "model_refused"]
+    assert trail[4][3:] == ["operator", "retry", "manual", "status=pending", "attempt=2"]
+    assert "None" not in str(trail)

@@ -34,7 +34,7 @@ def tickets_list(
 
 @tickets_app.command("show")
 def tickets_show(ticket_id: TicketId, as_json: Json = False) -> None:
-    """One ticket: steps, answer, cost."""
+    """One ticket: what was asked, steps, answer, cost."""
     from ticketflow.cli.tickets import show as run
 
     leave(run(settings(), ticket_id, as_json))

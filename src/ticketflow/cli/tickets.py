@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from rich.table import Table
+
 from ticketflow.api.render import ticket_json
-from ticketflow.cli.console import one_line, out, plain, say_json, show_table, with_application
+from ticketflow.cli.console import counted, moment, one_line, out, plain, say_json, show_table, with_application
+from ticketflow.domain.events import Event, EventType
+from ticketflow.domain.tickets import Ticket
 from ticketflow.services.intake import Caller
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -62,30 +67,36 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
             say_json(ticket_json(ticket))
             return 0
         flow = await app.inspect.workflow(ticket_id)
-        out.print(f"[bold]{plain(ticket.subject)}[/]  {styled(ticket.status)}  version {ticket.version}")
+        waits = f", waiting for {ticket.waiting_for}" if ticket.waiting_for else ""
+        email = f" <{ticket.customer_email}>" if ticket.customer_email else ""
+        team = f"{ticket.team} (rule {flow['route']['rule']})" if flow["route"] else ticket.team
         facts = {
-            "customer": ticket.customer_id,
+            "id": str(ticket.id),
+            "status": f"{styled(ticket.status)}{waits}, version {ticket.version}, attempt {ticket.attempt}",
+            "customer": one_line(f"{ticket.customer_id}{email}"),
             "category": ticket.category,
             "priority": ticket.priority,
-            "team": f"{ticket.team} (rule {flow['route']['rule']})" if flow["route"] else ticket.team,
-            "tags": ", ".join(ticket.tags) or None,
-            "attempt": ticket.attempt,
+            "team": team and one_line(team),
+            "tags": one_line(", ".join(ticket.tags)),
+            "created": moment(ticket.created_at),
+            "updated": moment(ticket.updated_at),
         }
-        out.print(
-            "  ".join(f"{name} {plain(value)}" for name, value in facts.items() if value is not None), style="dim"
-        )
+        out.print(f"[bold]{one_line(ticket.subject)}[/]\n")
+        for name, value in facts.items():
+            if value:
+                out.print(f"{name:<9} {value}")
+        out.print(f"\n[bold]Message[/]\n{plain(ticket.body.strip())}\n\n[bold]Steps[/]")
         for step in flow["steps"]:
             runs = " ".join(f"{run['duration_ms']} ms" for run in step["runs"])
-            out.print(f"  {step['step']:<9} {step['status']:<8} {runs}")
+            out.print(f"{step['step']:<9} {step['status']:<8} {runs}".rstrip())
         if ticket.error:
-            out.print(f"\n[red]{plain(ticket.error.get('message'))}[/]")
+            out.print(f"\n[bold]Error[/]\n[red]{plain(_trouble(ticket.error))}[/]")
         if ticket.result:
-            out.print(f"\n{plain(ticket.result['reply'])}\n")
-            for source in ticket.result["sources"]:
-                out.print(f"  {plain(source['article_id'])}: {plain(source['title'])}", style="dim")
+            print_answer(ticket.result)
             usage = ticket.result["usage"]
             out.print(
-                f"  {ticket.result['disposition']} by {plain(ticket.result['model'])}, {usage['calls']} calls, "
+                f"\n{ticket.result['disposition']} by {plain(ticket.result['model'])}, "
+                f"{counted(usage['calls'], 'call')}, "
                 f"{usage['input_tokens']} + {usage['output_tokens']} tokens, ${usage['cost_usd']:.6f}",
                 style="dim",
             )
@@ -94,37 +105,65 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
     return with_application(settings, run)
 
 
+def print_answer(result: Mapping[str, Any]) -> None:
+    """The reply in full and the articles that it rests on."""
+    out.print(f"\n[bold]Reply[/]\n{plain(result['reply'])}")
+    if result["sources"]:
+        out.print("\n[bold]Sources[/]")
+    for source in result["sources"]:
+        out.print(f"{one_line(source['article_id'])}: {one_line(source['title'])}")
+
+
+def _trouble(error: Mapping[str, Any]) -> str:
+    return ": ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+
+
 def events(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
     async def run(app: Application) -> int:
         trail = await app.inspect.events(ticket_id)
         if as_json:
             say_json([asdict(event) for event in trail])
             return 0
+        table = Table(*_TRAIL, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in table.columns[:-1]:
+            column.no_wrap = True
         for event in trail:
-            changed = ", ".join(f"{key}={_short(value)}" for key, value in event.changes.items() if key in _SHOWN)
             what = f"{event.event_type} {event.step_name or ''}".strip()
-            moment = event.created_at.strftime("%H:%M:%S.%f")[:-3]
-            out.print(f"{event.seq:>3}  {moment}  {event.actor:<9} {what:<22} {plain(changed)}")
+            table.add_row(str(event.seq), moment(event.created_at), event.actor, plain(what), one_line(_told(event)))
+        out.print(table)
         return 0
 
     return with_application(settings, run)
 
 
-_SHOWN = frozenset({"status", "waiting_for", "category", "priority", "team", "attempt"})
+def _told(event: Event) -> str:
+    """What the event changed, or why it happened."""
+    match event.event_type:
+        case EventType.ERROR:
+            return _trouble(event.payload)
+        case EventType.RETRY:
+            why = [str(event.payload.get("reason", ""))]
+        case _:
+            why = []
+    set_ = [f"{name}={event.changes[name]}" for name in _SHOWN if event.changes.get(name) is not None]
+    return " ".join(why + set_)
 
 
-def _short(value: object) -> str:
-    return str(value)[:40]
+_TRAIL = ("seq", "time", "actor", "event", "what")
+_SHOWN = ("status", "waiting_for", "category", "priority", "team", "attempt")
 
 
 def state(settings: Settings, ticket_id: UUID, version: int | None, at: datetime | None) -> int:
     async def run(app: Application) -> int:
         was = await app.inspect.state(ticket_id, version, at)
-        was.pop("fingerprint", None)
-        say_json(was)
+        say_json({name: was[name] for name in _COLUMNS})
         return 0
 
     return with_application(settings, run)
+
+
+_COLUMNS = tuple(column.name for column in fields(Ticket) if column.name != "fingerprint")
+"""In the order of ``tickets show --json``."""
 
 
 def retry(settings: Settings, ticket_id: UUID) -> int:
