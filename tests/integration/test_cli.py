@@ -136,9 +136,10 @@ def test_submit_reads_json_lines(cli: Cli) -> None:
 
 async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: PostgresGateway, database_url: str) -> None:
     commits = Commits(gateway)
-    good, tampered = await new_ticket(commits), await new_ticket(commits)
+    good = await new_ticket(commits)
     clean = cli("verify")
-    assert (clean.returncode, clean.stdout) == (0, "2 tickets, 2 events: consistent\n")
+    assert (clean.returncode, clean.stdout) == (0, "1 ticket, 1 event: consistent\n")
+    tampered = await new_ticket(commits)
     with psycopg.connect(database_url) as connection:
         connection.execute("update tickets set team = 'someone else' where id = %s", (tampered,))
         connection.execute(
@@ -147,7 +148,7 @@ async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: Post
         )
     as_text, as_json = cli.at_once(("verify",), ("verify", "--json"))
     assert (as_text.returncode, as_json.returncode) == (1, 1)
-    assert "2 violations" in as_text.stdout
+    assert "2 tickets, 2 events: 2 violations" in as_text.stdout
     verdict = json.loads(as_json.stdout)
     assert (verdict["tickets"], verdict["events"]) == (2, 2)
     assert {(violation["ticket_id"], violation["rule"]) for violation in verdict["violations"]} == {
@@ -211,9 +212,28 @@ def test_demo_answers_sample_tickets_and_the_audit_agrees(cli: Cli, tmp_path: Pa
     summary = json.loads(as_json.stdout)
     assert (as_json.returncode, summary["tickets"], summary["violations"]) == (0, 4, 0)
     assert summary["by_status"] == {"completed": 4}
+    items = {item["disposition"]: item for item in reversed(summary["items"])}
+    assert len(summary["items"]) == 4
+    assert set(items) == {"answered", "escalated"}
+    assert set(items["answered"]) >= {"subject", "category", "priority", "team", "reply", "sources"}
     assert "offline-rules-1" in told.stderr
+    # The first of each kind: the rules' review gives all their answers the same scores.
+    for item in items.values():
+        assert f"{item['disposition']}: {item['subject']}\n" in told.stdout
+        assert f"\n{item['reply']}\n" in told.stdout
+    [source] = items["answered"]["sources"]
+    assert f"\n{source['article_id']}: {source['title']}\n" in told.stdout
     assert "4 tickets in" in told.stdout
     assert "consistent" in told.stdout
+
+
+def test_the_demo_fits_a_narrow_screen_with_every_column(cli: Cli) -> None:
+    told = cli("demo", "--tickets", "30", COLUMNS="80")
+    head, *rows = told.stdout.split("\n\n")[0].splitlines()
+    assert head.split() == ["subject", "category", "priority", "team", "result", "source"]
+    assert all(len(row) <= 80 for row in rows)
+    assert len(rows) == 30
+    assert "left out" not in told.stderr
 
 
 @pytest.mark.parametrize("database", ["server", "embedded"])

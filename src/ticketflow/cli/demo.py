@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import textwrap
 import time
 from collections import Counter
 from typing import Any
@@ -18,11 +19,12 @@ from rich.table import Table
 from ticketflow import wiring
 from ticketflow.api.models import NewTicketBody
 from ticketflow.api.routes.tickets import new_ticket
-from ticketflow.cli.console import err, fail, out, plain, say_json
+from ticketflow.cli.console import counted, err, fail, one_line, out, plain, say_json, show_table
 from ticketflow.cli.throwaway import throwaway_database
+from ticketflow.cli.tickets import print_answer
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.domain.events import Event, EventType
-from ticketflow.domain.tickets import TERMINAL, Ticket
+from ticketflow.domain.tickets import TERMINAL, Disposition, Ticket
 from ticketflow.samples import articles
 from ticketflow.samples import tickets as samples
 from ticketflow.services.intake import Caller
@@ -54,21 +56,24 @@ async def _demo(settings: Settings, count: int, as_json: bool) -> int:
         )
         async with wiring.connected(alone, auto_migrate=True) as app, working(app) as work:
             await app.library.add(articles())
-            err.print(f"{count} tickets, {app.broker_label}, model {plain(work.model.name)}")
+            err.print(f"{counted(count, 'ticket')}, {app.broker_label}, model {plain(work.model.name)}")
             running = asyncio.create_task(work.worker.run(5))
             started = time.monotonic()
             try:
                 ids = await _take_in(app, count)
-                tickets, trails = await _follow(app, ids)
+                tickets = await _follow(app, ids)
                 seconds = time.monotonic() - started
                 verdict = await audit(app.reads)
             finally:
                 work.worker.stop()
                 await running
     if as_json:
-        say_json(_summary(tickets, seconds, verdict))
+        say_json({**_summary(tickets, seconds, verdict), "items": [_item(ticket) for ticket in tickets]})
     else:
-        _print_summary(tickets, trails, seconds, verdict)
+        _print_table(tickets)
+        for ticket in _examples(tickets):
+            _print_example(ticket)
+        _print_totals(_summary(tickets, seconds, verdict), verdict)
     return 1 if verdict.violations or len(tickets) != len(ids) else 0
 
 
@@ -82,8 +87,8 @@ async def _take_in(app: wiring.Application, count: int) -> list[UUID]:
     return ids
 
 
-async def _follow(app: wiring.Application, ids: list[UUID]) -> tuple[list[Ticket], dict[UUID, list[Event]]]:
-    """Watch the trails until every ticket has ended."""
+async def _follow(app: wiring.Application, ids: list[UUID]) -> list[Ticket]:
+    """Watch the trails until every ticket has ended; those that have."""
     trails: dict[UUID, list[Event]] = {ticket_id: [] for ticket_id in ids}
     deadline = time.monotonic() + PATIENCE_SECONDS
     live: contextlib.AbstractContextManager[Any] = (
@@ -99,7 +104,7 @@ async def _follow(app: wiring.Application, ids: list[UUID]) -> tuple[list[Ticket
                 break
             await asyncio.sleep(POLL_SECONDS)
     found = [await app.reads.ticket(ticket_id) for ticket_id in ids]
-    return [ticket for ticket in found if ticket is not None and ticket.status in TERMINAL], trails
+    return [ticket for ticket in found if ticket is not None and ticket.status in TERMINAL]
 
 
 def _ended(trail: list[Event]) -> bool:
@@ -133,33 +138,68 @@ def _summary(tickets: list[Ticket], seconds: float, verdict: Verdict) -> dict[st
     }
 
 
-def _print_summary(tickets: list[Ticket], trails: dict[UUID, list[Event]], seconds: float, verdict: Verdict) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("subject", no_wrap=True, max_width=40)
-    for name, width in (("category", 9), ("priority", 8), ("team", 7), ("result", 9), ("steps", 5)):
-        table.add_column(name, no_wrap=True, min_width=width)
-    table.add_column("first source", no_wrap=True)
+def _item(ticket: Ticket) -> dict[str, Any]:
+    result = ticket.result or {}
+    return {
+        "subject": ticket.subject,
+        "status": ticket.status,
+        "category": ticket.category,
+        "priority": ticket.priority,
+        "team": ticket.team,
+        **{name: result.get(name) for name in ("disposition", "reply", "sources")},
+    }
+
+
+def _print_table(tickets: list[Ticket]) -> None:
+    rows = []
     for ticket in tickets:
-        steps = sum(event.event_type == EventType.STEP_COMPLETE for event in trails[ticket.id])
         result = ticket.result or {"disposition": "", "sources": []}
         disposition = result["disposition"]
-        table.add_row(
-            plain(ticket.subject),
-            ticket.category,
-            ticket.priority,
-            plain(ticket.team or ""),
-            f"[green]{disposition}[/]" if disposition == "answered" else f"[yellow]{disposition or ticket.status}[/]",
-            str(steps),
-            plain(", ".join(source["article_id"] for source in result["sources"][:1])),
+        rows.append(
+            (
+                one_line(ticket.subject),
+                ticket.category or "",
+                ticket.priority or "",
+                one_line(ticket.team or ""),
+                f"[green]{disposition}[/]"
+                if disposition == "answered"
+                else f"[yellow]{disposition or ticket.status}[/]",
+                one_line(", ".join(source["article_id"] for source in result["sources"][:1])),
+            )
         )
-    out.print(table)
-    totals = _summary(tickets, seconds, verdict)
+    columns = ("subject", "category", "priority", "team", "result", "source")
+    show_table(columns, rows, flexible=("subject", "source"), expendable=("priority",))
+
+
+def _examples(tickets: list[Ticket]) -> list[Ticket]:
+    """The answer that the review liked best and the first ticket that went to people, as far as there are such."""
+
+    def by(disposition: Disposition) -> list[Ticket]:
+        return [ticket for ticket in tickets if ticket.result and ticket.result["disposition"] == disposition]
+
+    def score(ticket: Ticket) -> float:
+        review = (ticket.result or {})["review"]
+        return sum(review["scores"].values()) if review else 0.0
+
+    answered, escalated = by(Disposition.ANSWERED), by(Disposition.ESCALATED)
+    return [*([max(answered, key=score)] if answered else []), *escalated[:1]]
+
+
+def _print_example(ticket: Ticket) -> None:
+    result = ticket.result or {}
+    out.print(f"\n[bold]{result['disposition']}: {one_line(ticket.subject)}[/]\n")
+    out.print(plain(textwrap.shorten(ticket.body, 300, placeholder=" …")), style="dim")
+    print_answer(result)
+
+
+def _print_totals(totals: dict[str, Any], verdict: Verdict) -> None:
     out.print(
-        f"\n{totals['tickets']} tickets in {seconds:.1f} s: "
+        f"\n{counted(totals['tickets'], 'ticket')} in {totals['seconds']:.1f} s: "
         + ", ".join(f"{number} {name}" for name, number in sorted(totals["by_disposition"].items()))
         + f"; cost ${totals['cost_usd']:.4f}"
     )
     for violation in verdict.violations:
         out.print(f"[red]violated[/] {violation.ticket_id} {plain(violation.rule)}: {plain(violation.found)}")
     if not verdict.violations:
-        out.print(f"[green]audit: {verdict.tickets} tickets, {verdict.events} events, consistent[/]")
+        checked = f"{counted(verdict.tickets, 'ticket')}, {counted(verdict.events, 'event')}"
+        out.print(f"[green]audit: {checked}, consistent[/]")

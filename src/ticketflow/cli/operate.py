@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.markup import escape
 
 from ticketflow import wiring
-from ticketflow.cli.console import fail, out, plain, say_json, with_application
+from ticketflow.cli.console import counted, fail, out, plain, say_json, with_application
 from ticketflow.db.migrate import migrate as apply
 from ticketflow.db.migrate import pending
 from ticketflow.domain.errors import TicketflowError
@@ -50,8 +50,9 @@ def verify(settings: Settings, as_json: bool) -> int:
         else:
             for violation in verdict.violations:
                 out.print(f"[red]violated[/]  {violation.ticket_id}  {plain(violation.rule)}: {plain(violation.found)}")
-            state = f"[red]{len(verdict.violations)} violations[/]" if verdict.violations else "[green]consistent[/]"
-            out.print(f"{verdict.tickets} tickets, {verdict.events} events: {state}")
+            wrong = counted(len(verdict.violations), "violation")
+            state = f"[red]{wrong}[/]" if verdict.violations else "[green]consistent[/]"
+            out.print(f"{counted(verdict.tickets, 'ticket')}, {counted(verdict.events, 'event')}: {state}")
         return 1 if verdict.violations else 0
 
     return with_application(settings, run)
