@@ -84,17 +84,17 @@ def test_json_lines_end_at_newlines_and_at_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.md", "", "body"),
-        ("a.md", "---\ntitle: A\n---\n", "body"),
+        ("a.md", "", "a.md: there is no text in it"),
+        ("a.md", "---\ntitle: A\n---\n", "there is no text in it"),
         ("a.md", "---\n[unclosed\n---\ntext", "the front matter is not YAML"),
         ("a.md", "---\ntitle: 2024-13-45\n---\ntext", "the front matter is not YAML"),
         ("a.md", "---\n- list\n---\ntext", "the front matter is not a mapping"),
-        ("a.md", "---\nid: 7\n---\ntext", "id"),
-        ("a.md", "---\ntitle: [x]\n---\ntext", "title"),
-        ("a.md", "---\ntags: a, b\n---\ntext", "tags"),
-        ("a.md", "---\ntags: [1]\n---\ntext", "tags"),
+        ("a.md", "---\nid: 7\n---\ntext", "id must be a text"),
+        ("a.md", "---\ntitle: [x]\n---\ntext", "title must be a text"),
+        ("a.md", "---\ntags: a, b\n---\ntext", "tags must be a list of texts"),
+        ("a.md", "---\ntags: [1]\n---\ntext", "tags must be a list of texts"),
         ("a.md", "---\ncategory: [x]\n---\ntext", "category"),
-        ("a.md", "nul \x00", "body"),
+        ("a.md", "nul \x00", "body must not contain NUL characters"),
         ("a.md", b"\xff\xfe", "cannot be read as UTF-8"),
         ("a.md", "x" * 1_000_001, "larger than 1 MB"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "x"}\n{"id": "b"', ":2: not JSON"),
@@ -102,15 +102,16 @@ def test_json_lines_end_at_newlines_and_at_nothing_else(tmp_path: Path) -> None:
         ("a.jsonl", '"text"', ":1: not a JSON object"),
         ("a.jsonl", '{"id": "", "title": "A", "body": "x"}', ":1: id"),
         ("a.jsonl", '{"id": "a", "title": " ", "body": "x"}', ":1: title"),
-        ("a.jsonl", '{"id": "a", "title": "A"}', ":1: body"),
+        ("a.jsonl", '{"id": "a", "title": "A"}', ":1: body is missing"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": 7}', ":1: body"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "nul \\u0000"}', ":1: body"),
-        ("a.jsonl", '{"id": "a", "title": "A", "body": "half \\ud800"}', ":1: body"),
+        ("a.jsonl", '{"id": "a", "title": "A", "body": "half \\ud800"}', ":1: body must not contain lone surrogates"),
         ("a.jsonl", '{"id": "a\\udc00", "title": "A", "body": "x"}', ":1: id"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "x", "tags": ["\\u0000"]}', ":1: tags"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "x", "tags": ["\\ud800"]}', ":1: tags"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "x", "category": 7}', ":1: category"),
         ("a.jsonl", '{"id": "a", "title": "A", "body": "x", "category": "\\u0000"}', ":1: category"),
+        ("a.jsonl", "{}", ":1: id is missing; title is missing; body is missing"),
         ("a.jsonl", "[" * 100_000, ":1: not JSON"),
         ("a.txt", "text", "articles are .md or .jsonl files"),
     ],
@@ -129,9 +130,9 @@ def test_what_is_no_article_is_refused_by_place_and_field(
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in ("a.md", "a.jsonl", "folder"):
-        with pytest.raises(Invalid, match=r"cannot be read|articles are") as refused:
+        with pytest.raises(Invalid) as refused:
             list(read(tmp_path / name))
-        assert name in f"{refused.value} {refused.value.problems}"
+        assert str(refused.value) == f"{tmp_path / name} does not exist"
 
 
 def test_a_snippet_is_cut_at_a_word() -> None:

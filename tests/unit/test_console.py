@@ -22,6 +22,8 @@ def test_an_error_is_one_line_without_secrets(capsys: pytest.CaptureFixture[str]
 def test_invalid_input_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(Invalid("in.csv cannot be read", [FieldProblem("file", "no such file")])) == 1
     assert capsys.readouterr().err == "ticketflow: in.csv cannot be read\n  file: no such file\n"
+    assert fail(Invalid("in.csv does not exist", [FieldProblem("file", "does not exist")])) == 1
+    assert capsys.readouterr().err == "ticketflow: in.csv does not exist\n"
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,13 @@ _LEGIBLE = 16
 
 
 def fail(error: Exception) -> int:
-    """Say what went wrong in one line, and for input what to mend. Returns the exit code."""
+    """Say what went wrong in one line, and for input what to mend, as far as the line does not say it. Returns the exit
+    code."""
     sys.stderr.write(f"ticketflow: {logs.redacted(str(error))}\n")
     if isinstance(error, Invalid):
         for problem in error.problems[:10]:
-            sys.stderr.write(f"  {problem.field}: {problem.message}\n")
+            if problem.message not in str(error):
+                sys.stderr.write(f"  {problem.field}: {problem.message}\n")
     return 1
 
 

@@ -78,7 +78,22 @@ def tickets_retry(ticket_id: TicketId) -> None:
 
 @kb_app.command("import")
 def kb_import(path: Annotated[Path, typer.Argument(help="A .md or .jsonl file, or a folder of them.")]) -> None:
-    """Store articles; those with the same id are replaced."""
+    """Store articles; those with the same id are replaced.
+
+    A Markdown file is one article. It may begin with front matter:
+
+    \b
+        ---
+        id: returns              # else the file's name
+        title: Returns           # else the first heading
+        category: billing        # optional, any text
+        tags: [refund, return]   # optional
+        ---
+
+    A .jsonl file has an article a line, as an object with the keys id, title, body, and optionally category and tags.
+
+    Each section, from one heading to the next, is found by itself. In a folder, files called README are left out.
+    """
     from ticketflow.cli.knowledge import kb_import as run
 
     leave(run(settings(), path))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ticketflow.cli.console import err, out, plain, say_json, with_application
+from ticketflow.cli.console import counted, err, fail, out, plain, say_json, with_application
+from ticketflow.domain.errors import Invalid
 from ticketflow.knowledge.articles import read
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -13,8 +14,10 @@ from ticketflow.wiring import Application
 def kb_import(settings: Settings, path: Path) -> int:
     async def run(app: Application) -> int:
         stored = await app.library.add(read(path))
-        out.print(f"{stored} articles stored")
-        return 0 if stored else 1
+        if not stored:
+            return fail(Invalid(f"there are no articles in {path}"))
+        out.print(f"{counted(stored, 'article')} stored")
+        return 0
 
     return with_application(settings, run)
 

@@ -45,6 +45,8 @@ def read(path: Path) -> Iterator[Article]:
 
     Raises ``Invalid`` that names the file, and for JSON lines the line, at the first article that cannot be used.
     """
+    if not path.exists():
+        raise Invalid(f"{path} does not exist", [FieldProblem("path", "does not exist")])
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.suffix in (".md", ".jsonl") and file.stem.lower() != "readme":
@@ -57,7 +59,10 @@ def read(path: Path) -> Iterator[Article]:
             if line.strip():
                 yield _from_json(line, f"{path}:{number}")
     else:
-        raise Invalid("articles are .md or .jsonl files, or folders of them", [FieldProblem("path", str(path))])
+        raise Invalid(
+            f"{path}: articles are .md or .jsonl files, or folders of them",
+            [FieldProblem("path", "articles are .md or .jsonl files, or folders of them")],
+        )
 
 
 def parse_markdown(text: str, fallback_id: str, where: str) -> Article:
@@ -80,7 +85,9 @@ def parse_markdown(text: str, fallback_id: str, where: str) -> Article:
             )
         meta, text = loaded, text[match.end() :]
     body = text.strip()
-    first = _HEADING.match(body.splitlines()[0]) if body else None
+    if not body:
+        raise Invalid(f"{where}: there is no text in it", [FieldProblem("body", "there is no text in it")])
+    first = _HEADING.match(body.splitlines()[0])
     title = meta.get("title") or (first.group(2) if first else fallback_id.replace("-", " ").capitalize())
     return build({**meta, "id": meta.get("id") or fallback_id, "title": title, "body": body}, where)
 
@@ -97,18 +104,18 @@ def _from_json(line: str, where: str) -> Article:
 
 def build(fields: dict[str, Any], where: str) -> Article:
     """An article from loose fields. Raises ``Invalid`` that names ``where`` and each bad field."""
-    problems = [
-        FieldProblem(name, "a non-empty text without NUL characters and lone surrogates is needed")
-        for name in ("id", "title", "body")
-        if not _storable(fields.get(name)) or not fields[name].strip()
-    ]
     tags = fields.get("tags") or []
-    if not isinstance(tags, list) or not all(map(_storable, tags)):
-        problems.append(FieldProblem("tags", "a list of texts is needed"))
-    if fields.get("category") is not None and not _storable(fields["category"]):
-        problems.append(FieldProblem("category", "a text is needed"))
+    faults = {name: _fault(fields.get(name)) for name in ("id", "title", "body")}
+    if fields.get("category") not in (None, ""):
+        faults["category"] = _fault(fields["category"])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        faults["tags"] = "must be a list of texts"
+    elif any(tags):
+        faults["tags"] = _fault(" ".join(tags))
+    problems = [FieldProblem(name, fault) for name, fault in faults.items() if fault]
     if problems:
-        raise Invalid(f"{where}: {problems[0].field}: {problems[0].message}", problems)
+        told = "; ".join(f"{problem.field} {problem.message}" for problem in problems)
+        raise Invalid(f"{where}: {told}", problems)
     body = fields["body"].strip()
     return Article(
         id=fields["id"].strip(),
@@ -131,9 +138,15 @@ def _passages(body: str, title: str) -> Iterator[Passage]:
             lines.append(line)
 
 
-def _storable(value: Any) -> bool:
-    """Whether it is a text that PostgreSQL can hold."""
-    return isinstance(value, str) and "\x00" not in value and not _SURROGATE.search(value)
+def _fault(value: Any) -> str | None:
+    """Why it is not a text that PostgreSQL can hold and a reader can see."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "is missing"
+    if not isinstance(value, str):
+        return "must be a text"
+    if "\x00" in value:
+        return "must not contain NUL characters"
+    return "must not contain lone surrogates" if _SURROGATE.search(value) else None
 
 
 def _text_of(path: Path) -> str:
