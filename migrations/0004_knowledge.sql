@@ -84,3 +84,15 @@ create function ticketflow_articles(args jsonb) returns jsonb language sql stabl
     select * from articles where not args ? 'after' or id > args->>'after'
     order by id limit (args->>'limit')::integer) a;
 $$;
+
+-- {ids: [...]} -> [ids that no article has]. Where there is one, nothing is deleted.
+create function ticketflow_articles_delete(args jsonb) returns jsonb language plpgsql as $$
+declare
+  ids     constant text[] := array(select jsonb_array_elements_text(args->'ids'));
+  unknown text[] := array(select id from unnest(ids) id except select id from articles order by id);
+begin
+  if unknown = '{}' then
+    delete from articles where id = any (ids);
+  end if;
+  return to_jsonb(unknown);
+end $$;

@@ -26,16 +26,20 @@ class Laptop:
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     @contextmanager
-    def up(self, **environment: str) -> Iterator[tuple[Process, str]]:
-        with running(["up", "--port", "0"], self.environment | environment, self.folder) as process:
+    def up(self, *options: str, **environment: str) -> Iterator[tuple[Process, str]]:
+        with running(["up", "--port", "0", *options], self.environment | environment, self.folder) as process:
             yield process, process.wait_for_event("ticketflow.up", 90)["url"]
 
-    def verify(self) -> Any:
+    def command(self, *arguments: str) -> str:
+        """What a command beside it writes to stdout."""
         done = subprocess.run(
-            [sys.executable, "-m", "ticketflow", "verify", "--json"],
+            [sys.executable, "-m", "ticketflow", *arguments],
             env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
-        return json.loads(done.stdout)
+        return done.stdout
+
+    def verify(self) -> Any:
+        return json.loads(self.command("verify", "--json"))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.acceptance.deployment import ASKED, QUESTION, STEPS
 from tests.acceptance.laptop import Laptop
 from tests.acceptance.model import Model
 from tests.support.processes import http, until
+from ticketflow.samples import articles as samples
 
 
 def post(url: str, marker: str) -> str:
@@ -47,6 +49,22 @@ def test_a_ticket_and_its_answer_survive_a_stop_and_a_start(laptop: Laptop) -> N
         assert get(url, ticket_id) == answered
         assert get(url, ticket_id, "/events") == trail
         assert process.stop() == 0
+
+
+def test_the_samples_come_into_an_empty_knowledge_base_only(laptop: Laptop) -> None:
+    def ids() -> list[str]:
+        return [article["id"] for article in json.loads(laptop.command("kb", "list", "--json"))]
+
+    with laptop.up("--no-samples"):
+        assert ids() == []
+    with laptop.up():
+        assert len(ids()) == len(samples())
+        (laptop.folder / "own.md").write_text("# Our own\nText.\n")
+        laptop.command("kb", "import", str(laptop.folder / "own.md"))
+        laptop.command("kb", "delete", "--samples")
+        assert ids() == ["own"]
+    with laptop.up():
+        assert ids() == ["own"]
 
 
 def test_after_a_sigkill_with_tickets_in_flight_the_next_start_completes_them(laptop: Laptop, model: Model) -> None:

@@ -158,29 +158,6 @@ async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: Post
     assert str(good) not in as_json.stdout
 
 
-def test_articles_are_imported_and_found(cli: Cli) -> None:
-    folder = cli.folder / "kb"
-    folder.mkdir()
-    (folder / "keypad.md").write_text("# The keypad stays dark\n\nPut two new AA cells into the lock.\n")
-    (folder / "more.jsonl").write_text('{"id": "vat", "title": "Invoices", "text": "VAT is on every invoice."}\n')
-    (cli.folder / "broken.jsonl").write_text('{"id": "a", "title": "A", "body": "fine"}\n{"id": "b"}\n')
-    stored, broken = cli.at_once(("kb", "import", "kb"), ("kb", "import", "broken.jsonl"))
-    assert (stored.returncode, stored.stdout) == (0, "2 articles stored\n")
-    assert broken.returncode == 1
-    assert broken.stderr.startswith("ticketflow: broken.jsonl:2: ")
-    assert "Traceback" not in broken.stderr
-    found, as_text = cli.at_once(
-        ("kb", "search", "my KEYPAD is dark, which cells?", "--json"), ("kb", "search", "invoice")
-    )
-    [hit] = json.loads(found.stdout)
-    assert (hit["id"], hit["title"], hit["snippet"]) == (
-        "keypad",
-        "The keypad stays dark",
-        "Put two new AA cells into the lock.",
-    )
-    assert "Invoices" in as_text.stdout
-
-
 @pytest.mark.parametrize(
     ("database_url", "reason", "commands"),
     [

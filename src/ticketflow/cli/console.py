@@ -28,7 +28,7 @@ out = Console(
     soft_wrap=not sys.stdout.isatty(),
     width=shutil.get_terminal_size(fallback=(10_000, 24)).columns,
 )
-err = Console(stderr=True, highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 

@@ -99,6 +99,30 @@ def kb_import(path: Annotated[Path, typer.Argument(help="A .md or .jsonl file, o
     leave(run(settings(), path))
 
 
+@kb_app.command("list")
+def kb_list(as_json: Json = False) -> None:
+    """All articles."""
+    from ticketflow.cli.knowledge import kb_list as run
+
+    leave(run(settings(), as_json))
+
+
+@kb_app.command("delete")
+def kb_delete(
+    article_id: Annotated[list[str] | None, typer.Argument(metavar="ARTICLE_ID")] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="The sample shop's articles that `up` loaded; your own stay.")
+    ] = False,
+) -> None:
+    """Delete articles. When there is none with one of the ids, nothing is deleted."""
+    from ticketflow.cli.knowledge import kb_delete as run
+    from ticketflow.cli.knowledge import kb_delete_samples as run_samples
+
+    if samples == bool(article_id):
+        raise typer.BadParameter("either ids or --samples")
+    leave(run_samples(settings()) if samples else run(settings(), article_id or []))
+
+
 @kb_app.command("search")
 def kb_search(query: str, limit: Annotated[int, typer.Option(min=1, max=50)] = 5, as_json: Json = False) -> None:
     """What research would find for a text."""

@@ -34,12 +34,19 @@ def up(
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
-    worker: Annotated[bool, typer.Option(" /--no-worker", help="Take tickets in without working on them.")] = True,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Take tickets in without working on them.")] = False,
+    no_samples: Annotated[bool, typer.Option("--no-samples", help="Leave an empty knowledge base empty.")] = False,
 ) -> None:
-    """Everything in one process: API, worker, and what they need. Ctrl-C drains."""
+    """Everything in one process: API, worker, and what they need. Ctrl-C drains.
+
+    With the embedded database, a knowledge base without any article gets the sample shop's when the worker starts, so
+    that the first ticket finds something to cite. As soon as it has articles of your own, nothing is added. To be rid
+    of the samples: `ticketflow kb delete --samples`.
+    """
     from ticketflow.cli.serve import up as run
 
-    leave(run(settings(host=host, port=port, data_dir=data_dir), with_worker=worker))
+    configured = settings(host=host, port=port, data_dir=data_dir)
+    leave(run(configured, with_worker=not no_worker, with_samples=not no_samples))
 
 
 @app.command()
@@ -47,7 +54,7 @@ def api(host: Host = None, port: Port = None) -> None:
     """The HTTP API alone."""
     from ticketflow.cli.serve import up as run
 
-    leave(run(settings(host=host, port=port), with_worker=False))
+    leave(run(settings(host=host, port=port), with_worker=False, with_samples=False))
 
 
 @app.command()

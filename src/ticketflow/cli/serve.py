@@ -21,20 +21,23 @@ from ticketflow.worker.service import Working, working
 log = structlog.get_logger()
 
 
-def up(settings: Settings, *, with_worker: bool) -> int:
-    """Serve the API, and with ``with_worker`` a worker beside it, until SIGINT or SIGTERM. Returns the exit code."""
+def up(settings: Settings, *, with_worker: bool, with_samples: bool) -> int:
+    """Serve the API, and with ``with_worker`` a worker beside it, until SIGINT or SIGTERM. Returns the exit code.
+
+    ``with_samples`` lets the worker fill an empty embedded knowledge base.
+    """
     logs.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
     try:
         check_address(settings.host, settings.allow_anonymous)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
-            runner.run(_up(settings, with_worker))
+            runner.run(_up(settings, with_worker, with_samples))
     except TicketflowError as error:
         print(f"ticketflow: {logs.redacted(str(error))}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
 
-async def _up(settings: Settings, with_worker: bool) -> None:
+async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None:
     listener = listening_socket(settings.host, settings.port)
     port = listener.getsockname()[1]
     stopping = asyncio.Event()
@@ -44,7 +47,8 @@ async def _up(settings: Settings, with_worker: bool) -> None:
         work: Working | None = None
         if with_worker:
             work = await stack.enter_async_context(working(app))
-            await _first_articles(app)
+            if with_samples:
+                await _first_articles(app)
         else:
             relay = asyncio.create_task(app.relay.run())
             stack.push_async_callback(_ended, relay)

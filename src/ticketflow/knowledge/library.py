@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from ticketflow.db.gateway import Gateway
-from ticketflow.knowledge.articles import Article, Passage
+from ticketflow.domain.errors import NotFound
+from ticketflow.knowledge.articles import Article, Passage, build
 
 SNIPPET_LENGTH = 280
 
@@ -53,6 +55,19 @@ class Library:
                 },
             )
         return stored
+
+    async def articles(self) -> AsyncIterator[Article]:
+        """All of them, by id."""
+        page: dict[str, Any] = {"limit": 100}
+        while rows := await self._gateway.call("ticketflow_articles", page):
+            for row in rows:
+                yield build(row, row["id"])
+            page["after"] = rows[-1]["id"]
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """Delete these articles. Raises ``NotFound``, and deletes nothing, when there is none with one of the ids."""
+        if unknown := await self._gateway.call("ticketflow_articles_delete", {"ids": list(ids)}):
+            raise NotFound(f"nothing was deleted: no article has the id {', '.join(unknown)}")
 
     async def search(self, query: str, limit: int = 5, passages: int = 3) -> list[Hit]:
         """The best articles for a text of any length and language; none where no word matches."""
