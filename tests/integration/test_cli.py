@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -64,74 +63,6 @@ def test_migrate_brings_an_empty_database_up_and_check_only_says_how_it_stands(
     assert (again.returncode, checked.returncode) == (0, 0)
     assert again.stdout == checked.stdout
     assert "up to date" in again.stdout
-
-
-def test_submit_takes_good_rows_in_names_bad_ones_and_resumes(cli: Cli) -> None:
-    rows = [
-        ["subject", "body", "customer_id", "tags", "vip", "metadata", "priority"],
-        ["One", "Two lines\nof text", "cus_1", "a; b", "yes", '{"n": 1}', "high"],
-        ["", "no subject", "cus_1", "", "", "", ""],
-        ["Same", "Same", "cus_2", "", "", "", ""],
-        ["Same", "Same", "cus_2", "", "", "", ""],
-        ["Bad priority", "b", "cus_3", "", "", "", "loud"],
-        ["A\u2028separator", "and\x85another", "cus_4", "", "no", "", ""],
-        ["Too", "few"],
-    ]
-    with (cli.folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    first = cli("submit", "in.csv")
-    assert first.returncode == 1
-    assert first.stdout == "4 taken in, 0 there already, 3 failed\n"
-    told = first.stderr.splitlines()
-    assert [line.split(":")[0] for line in told] == ["row 4", "row 7", "row 9"]
-    assert "subject" in told[0]
-    assert "priority" in told[1]
-
-    # After an interruption, with one row mended and one more added.
-    rows[2][0] = "Now with a subject"
-    with (cli.folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([*rows[:-1], ["New", "b", "cus_5", "", "", "", ""]])
-    again = cli("submit", "in.csv", "--json")
-    assert again.returncode == 1
-    told = json.loads(again.stdout)
-    assert {name: told[name] for name in ("rows", "created", "existing", "failed")} == {
-        "rows": 7,
-        "created": 2,
-        "existing": 4,
-        "failed": 1,
-    }
-    tickets = {ticket["subject"]: ticket for ticket in cli.json("tickets", "list", "--json")}
-    assert len(tickets) == 5
-    one = tickets["One"]
-    assert (one["body"], one["tags"], one["vip"], one["metadata"], one["priority"]) == (
-        "Two lines\nof text",
-        ["a", "b"],
-        True,
-        {"n": 1},
-        "high",
-    )
-    assert tickets["A\u2028separator"]["body"] == "and\x85another"
-
-
-def test_submit_reads_json_lines(cli: Cli) -> None:
-    good = [{"subject": f"s{number}", "body": "b", "customer_id": "c", "channel": "email"} for number in range(3)]
-    lines = [json.dumps(row) for row in good]
-    lines[1:1] = ["not json", "", '["a list"]', '{"subject": "x"}', "[" * 50_000, '{"subject": "\\ud800", "body": "b"}']
-    (cli.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
-    done = cli("submit", "in.jsonl", "--json")
-    assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert (told["created"], told["existing"], told["failed"]) == (3, 0, 5)
-    assert [error["row"] for error in told["errors"]] == [2, 4, 5, 6, 7]
-    assert "Traceback" not in done.stderr
-    (cli.folder / "in.jsonl").write_text("\n".join(json.dumps(row) for row in good))
-    (cli.folder / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    complete, binary = cli.at_once(("submit", "in.jsonl", "--json"), ("submit", "binary.csv"))
-    assert complete.returncode == 0
-    assert json.loads(complete.stdout)["existing"] == 3
-    assert binary.returncode == 1
-    assert binary.stderr.splitlines()[0] == "ticketflow: binary.csv cannot be read as UTF-8 text"
-    assert "Traceback" not in binary.stderr
 
 
 async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: PostgresGateway, database_url: str) -> None:

@@ -98,9 +98,24 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(help="CSV with a header line, or JSON lines.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .ndjson file.")],
+    as_json: Json = False,
 ) -> None:
-    """Take tickets in from a file. Run it again after an interruption: nothing is taken in twice."""
+    """Take tickets in from a file. Run it again after an interruption: nothing is taken in twice.
+
+    CSV has a header line; commas, semicolons or tabs separate. JSON lines have an object a line. Columns, or keys, are:
+
+    \b
+        subject, body, customer_id   needed
+        customer_email
+        priority                     low, medium, high or urgent
+        category                     billing, technical, account or general
+        vip                          yes or no (JSON: true or false)
+        tags                         separated by ; (JSON: a list)
+        channel                      api, web, email, chat or phone
+        metadata                     a JSON object
+        idempotency_key              names the request; else its content does
+    """
     from ticketflow.cli.submit import submit as run
 
     leave(run(settings(), file, as_json))

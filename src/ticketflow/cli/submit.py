@@ -7,13 +7,14 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ticketflow.api.models import BatchItem
@@ -42,6 +43,8 @@ def submit(settings: Settings, path: Path, as_json: bool) -> int:
     """Take in every row that is a ticket and say what is wrong with the others. Returns 1 when any row failed."""
     try:
         rows = list(read_rows(path))
+        if not rows:
+            raise Invalid(f"there are no tickets in {path}")
     except Invalid as error:
         return fail(error)
 
@@ -83,18 +86,23 @@ def submit(settings: Settings, path: Path, as_json: bool) -> int:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a ``.csv`` file with a header line, or of a file of JSON lines.
+    """The rows of a ``.csv`` or ``.tsv`` file with a header line, or of a ``.jsonl`` or ``.ndjson`` file.
 
     A row without an ``idempotency_key`` gets one from its own content and its place among equal rows, so that
     submitting the file again, also with rows added, means the same tickets. Raises ``Invalid`` when the file cannot be
-    read.
+    read, or when the header of a CSV file does not fit.
     """
+    parse = _FORMS.get(path.suffix.lower())
+    if not path.exists():
+        raise Invalid(f"{path} does not exist")
+    if parse is None:
+        raise Invalid(f"{path}: the name must end in one of {', '.join(_FORMS)}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{path} cannot be read as UTF-8 text", [FieldProblem("file", str(error))]) from error
     seen: dict[str, int] = {}
-    for number, fields in _csv(text) if path.suffix.lower() == ".csv" else _json_lines(text):
+    for number, fields in parse(text):
         if not isinstance(fields, dict):
             yield Row(number, None, str(fields))
             continue
@@ -105,9 +113,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         try:
             item = BatchItem.model_validate(fields)
         except ValidationError as error:
-            problem = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            yield Row(number, None, f"{where}: {problem['msg']}")
+            problems = error.errors(include_input=False, include_url=False)
+            yield Row(number, None, "; ".join(map(_told, problems)))
         else:
             yield Row(number, new_ticket(item, item.idempotency_key))
 
@@ -125,8 +132,12 @@ def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _csv(text: str) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if not text.strip():
+        return
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
+        reader.fieldnames = _columns(reader.fieldnames or [])
         for raw in reader:
             if None in raw or None in raw.values():
                 yield reader.line_num, "the row has not as many fields as the header"
@@ -134,6 +145,21 @@ def _csv(text: str) -> Iterator[tuple[int, Any]]:
             yield reader.line_num, _typed({name: value for name, value in raw.items() if value != ""})
     except csv.Error as error:
         yield reader.line_num, f"not CSV: {error}"
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The header's names. Raises ``Invalid`` unless they are columns that a ticket has, with all that it needs."""
+    names = [name.strip() for name in header]
+    missing = [name for name in _NEEDED if name not in names]
+    unknown = [repr(name) for name in names if name not in BatchItem.model_fields]
+    wrong = [f"lacks {', '.join(missing)}"] if missing else []
+    wrong += [f"has unknown columns: {', '.join(unknown)}"] if unknown else []
+    if wrong:
+        raise Invalid(
+            f"the header {' and '.join(wrong)}",
+            [FieldProblem("columns", f"{', '.join(_NEEDED)}; and if you like {', '.join(_OPTIONAL)}")],
+        )
+    return names
 
 
 def _typed(fields: dict[str, str]) -> dict[str, Any]:
@@ -152,3 +178,15 @@ def _typed(fields: dict[str, str]) -> dict[str, Any]:
         known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         typed["vip"] = known.get(fields["vip"].strip().lower(), fields["vip"])
     return typed
+
+
+def _told(problem: ErrorDetails) -> str:
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{where}: must be an e-mail address"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+_NEEDED = [name for name, field in BatchItem.model_fields.items() if field.is_required()]
+_OPTIONAL = [name for name, field in BatchItem.model_fields.items() if not field.is_required()]
+_FORMS = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines}
