@@ -184,3 +184,15 @@ def test_json_or_readable_as_asked_else_by_what_stderr_is(
     structlog.get_logger().info("ticket.claimed", ticket_id="t-1")
     assert stderr.getvalue().startswith("{") is expected
     assert "ticket.claimed" in stderr.getvalue()
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("", True), ("1", False)])
+def test_a_terminal_gets_colours_unless_it_wants_none(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch, no_color: str | None, coloured: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    stderr = configured(terminal=True)
+    structlog.get_logger().info("ticket.claimed", ticket_id="t-1")
+    assert ("\x1b[" in stderr.getvalue()) is coloured

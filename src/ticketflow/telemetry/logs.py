@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, MutableMapping
@@ -50,10 +51,12 @@ def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
     ]
     # A plain traceback: a pretty one would print local variables, and customers' text and passwords with them.
     plain = structlog.dev.plain_traceback
+    # no-color.org: any value but an empty one. It belongs to the terminal, not to the settings.
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        else structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
     )
     structlog.configure(
         processors=[*shared, renderer],
