@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -46,6 +48,28 @@ def test_help_lists_the_commands_and_a_wrong_command_line_is_exit_2(cli: Cli) ->
         assert "Usage:" in done.stderr
         assert "Traceback" not in done.stderr
     assert "pending, processing, waiting" in wrong[1].stderr
+
+
+def test_the_version_is_that_of_the_package(cli: Cli) -> None:
+    done = cli("--version")
+    assert (done.returncode, done.stdout) == (0, f"ticketflow {version('ticketflow')}\n")
+
+
+def test_arguments_are_named_in_one_way_and_flags_are_plain(cli: Cli) -> None:
+    helps = cli.at_once(
+        *((*command.split(), "--help") for command in ("", "up", "submit", "graph", "bench", "kb import", "kb search")),
+        *(
+            (group, command, "--help")
+            for group in ("tickets", "dead-letters")
+            for command in ("show", "retry", "redrive")
+        ),
+    )
+    usages = [done.stdout.splitlines()[0] for done in helps if done.returncode == 0]
+    assert len(usages) == 11
+    assert not any(word.islower() for usage in usages for word in re.findall(r"[{\[(]+(\w+)[}\])]", usage)), usages
+    assert "--no-worker" in helps[1].stdout
+    assert "True" not in helps[1].stdout
+    assert "..." not in helps[0].stdout.split("Commands:")[1]
 
 
 def test_migrate_brings_an_empty_database_up_and_check_only_says_how_it_stands(

@@ -77,7 +77,9 @@ def tickets_retry(ticket_id: TicketId) -> None:
 
 
 @kb_app.command("import")
-def kb_import(path: Annotated[Path, typer.Argument(help="A .md or .jsonl file, or a folder of them.")]) -> None:
+def kb_import(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A .md or .jsonl file, or a folder of them.")],
+) -> None:
     """Store articles; those with the same id are replaced.
 
     A Markdown file is one article. It may begin with front matter:
@@ -124,7 +126,11 @@ def kb_delete(
 
 
 @kb_app.command("search")
-def kb_search(query: str, limit: Annotated[int, typer.Option(min=1, max=50)] = 5, as_json: Json = False) -> None:
+def kb_search(
+    query: Annotated[str, typer.Argument(metavar="QUERY")],
+    limit: Annotated[int, typer.Option(min=1, max=50)] = 5,
+    as_json: Json = False,
+) -> None:
     """What research would find for a text."""
     from ticketflow.cli.knowledge import kb_search as run
 

@@ -12,7 +12,6 @@ from ticketflow.cli.options import Json, leave, settings
 
 app = typer.Typer(
     name="ticketflow",
-    help="Support tickets in, answers out; none lost, nothing done twice.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +26,23 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on.  [default:
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.  [default: 8000]")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder for the embedded database.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Tickets worked on at once.  [default: 50]")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"ticketflow {version('ticketflow')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Support tickets in, answers out; none lost, nothing done twice."""
 
 
 @app.command()
@@ -82,7 +98,7 @@ def migrate(
 
 @app.command()
 def verify(as_json: Json = False) -> None:
-    """The consistency audit: every ticket's row is the fold of its trail. Exit 1 when anything is wrong."""
+    """The consistency audit. Exit 1 when any ticket's row is not the fold of its trail, or nothing would wake it."""
     from ticketflow.cli.operate import verify as run
 
     leave(run(settings(), as_json))
@@ -90,7 +106,7 @@ def verify(as_json: Json = False) -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check database, queue, knowledge base and model, and say what to do."""
+    """Check all parts, and say what to do. Exit 1 when any is ill."""
     from ticketflow.cli.doctor import doctor as run
 
     leave(run(settings(), as_json))
@@ -123,7 +139,9 @@ def submit(
 
 @app.command()
 def graph(
-    out: Annotated[Path | None, typer.Argument(help="A .png, .svg, .mmd or .txt file; none prints here.")] = None,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="A .png, .svg, .mmd or .txt file; none prints here.")
+    ] = None,
 ) -> None:
     """A picture of the workflow, drawn from the compiled graph."""
     from ticketflow.workflow.visualize import main as run
@@ -136,7 +154,10 @@ def demo(
     tickets: Annotated[int, typer.Option(min=1, max=1000, help="How many sample tickets.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Run the sample shop's tickets in a database of their own, with live progress and a summary."""
+    """Send sample tickets through it, and show the answers.
+
+    They run in a database of their own, which is gone afterwards.
+    """
     from ticketflow.cli.demo import demo as run
 
     leave(run(settings(), tickets, as_json))
@@ -145,7 +166,7 @@ def demo(
 @app.command()
 def bench(
     row: Annotated[
-        list[str] | None, typer.Argument(help="Rows to measure, such as durable-steps; none is all.")
+        list[str] | None, typer.Argument(metavar="ROW", help="Rows to measure, such as durable-steps; none is all.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     tickets: Annotated[int, typer.Option(min=1, help="Tickets a round.")] = 400,
