@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -13,6 +13,7 @@ from tests.support.trails import RESULT, TTL, applied, claimed, event, fail, new
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Leases
 from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
 
 
 async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
@@ -87,6 +88,15 @@ async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are
         assert not any("\u2026" in line for line in rows)
         assert str(failed) in open_letters.stdout
         assert (tickets.stderr, open_letters.stderr) == ("", "")
+
+
+async def test_a_redriven_message_is_not_called_a_next_attempt(cli: Cli, gateway: PostgresGateway) -> None:
+    ticket_id, nameless, named = await new_ticket(Commits(gateway)), uuid4(), uuid4()
+    await Reads(gateway).record_dead_message(nameless, None, "message", "not JSON", {})
+    await Reads(gateway).record_dead_message(named, ticket_id, "message", "delivered too often", {})
+    first, second = cli("dead-letters", "redrive", str(nameless)), cli("dead-letters", "redrive", str(named))
+    assert first.stdout == f"{nameless} closed: it names no ticket\n"
+    assert second.stdout == f"{named} redriven: ticket {ticket_id} is woken if it still needs a worker\n"
 
 
 async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresGateway) -> None:

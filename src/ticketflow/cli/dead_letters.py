@@ -54,7 +54,12 @@ def dead_letter(settings: Settings, letter_id: UUID) -> int:
 def redrive(settings: Settings, letter_id: UUID) -> int:
     async def run(app: Application) -> int:
         letter = await app.retry.dead_letter(letter_id, Caller(uuid4().hex))
-        out.print(f"{letter.id} redriven: ticket {letter.ticket_id} starts its next attempt")
+        if letter.ticket_id is None:
+            out.print(f"{letter.id} closed: it names no ticket")
+        elif letter.kind == "message":
+            out.print(f"{letter.id} redriven: ticket {letter.ticket_id} is woken if it still needs a worker")
+        else:
+            out.print(f"{letter.id} redriven: ticket {letter.ticket_id} starts its next attempt")
         return 0
 
     return with_application(settings, run)

@@ -159,7 +159,7 @@ def dead_letters_show(letter_id: LetterId) -> None:
 
 @dead_letters_app.command("redrive")
 def dead_letters_redrive(letter_id: LetterId) -> None:
-    """Start the next attempt of the dead letter's ticket."""
+    """Start the next attempt of the dead letter's ticket. For a message, wake its ticket or just close it."""
     from ticketflow.cli.dead_letters import redrive as run
 
     leave(run(settings(), letter_id))
