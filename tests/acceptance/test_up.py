@@ -31,7 +31,7 @@ def until_completed(url: str, ids: list[str]) -> None:
 
 
 def steps(url: str, ticket_id: str) -> Counter[str]:
-    events = get(url, ticket_id, "/events?limit=100")["items"]
+    events = get(url, ticket_id, "/events")["items"]
     return Counter(event["step_name"] for event in events if event["event_type"] == "step_complete")
 
 
