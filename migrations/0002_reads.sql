@@ -74,6 +74,12 @@ create function ticketflow_history(args jsonb) returns jsonb language sql stable
         order by created_at desc, id desc limit (args->>'limit')::integer) t;
 $$;
 
+-- A figure out of a JSON document; 0 for what is no plausible one, so that a single odd document cannot break a sum.
+create function ticketflow_figure(value jsonb) returns numeric language sql immutable as $$
+  select case jsonb_typeof(value) when 'number' then
+    case when value::numeric between 0 and 1e12 then value::numeric else 0 end else 0 end;
+$$;
+
 -- What a dashboard asks for, counted here and not in the application.
 create function ticketflow_stats(args jsonb) returns jsonb language sql stable as $$
   with by_status as (select status, count(*) as n from tickets group by status),
@@ -92,9 +98,11 @@ create function ticketflow_stats(args jsonb) returns jsonb language sql stable a
     'p95_seconds_last_hour', (select percentile_cont(0.95) within group
       (order by extract(epoch from completed_at - created_at)) from recent where status = 'completed'),
     'tokens', (select jsonb_build_object(
-        'input', coalesce(sum((result->'usage'->>'input_tokens')::bigint), 0),
-        'output', coalesce(sum((result->'usage'->>'output_tokens')::bigint), 0)) from tickets where result is not null),
-    'cost_usd', (select coalesce(sum((result->'usage'->>'cost_usd')::numeric), 0) from tickets where result is not null),
+        'input', coalesce(sum(trunc(ticketflow_figure(result->'usage'->'input_tokens'))), 0),
+        'output', coalesce(sum(trunc(ticketflow_figure(result->'usage'->'output_tokens'))), 0))
+      from tickets where result is not null),
+    'cost_usd', (select coalesce(sum(ticketflow_figure(result->'usage'->'cost_usd')), 0)
+      from tickets where result is not null),
     'dead_letters', (select count(*) from dead_letters where redriven_at is null));
 $$;
 

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.api import Api, a_ticket, assert_problem, served, settings_for
@@ -116,6 +117,21 @@ async def test_statistics_count_what_there_is(api: Api, leases: Leases) -> None:
     assert stats["tokens"] == {"input": 800, "output": 160}
     assert stats["cost_usd"] == 0.008
     assert stats["dead_letters"] == 1
+
+
+@pytest.mark.parametrize("odd", ["1.5", "-7", '"ten"', "1e30", "null", "[1]", "{}"])
+async def test_an_odd_number_in_a_result_does_not_break_the_statistics(api: Api, leases: Leases, odd: str) -> None:
+    sound, strange = [await api.ticket() for _ in range(2)]
+    await complete(api.app.commits, leases, sound)
+    await complete(api.app.commits, leases, strange)
+    usage = f'{{"calls": 1, "input_tokens": {odd}, "output_tokens": {odd}, "cost_usd": {odd}}}'
+    await api.sql(
+        "update tickets set result = result || jsonb_build_object('usage', %s::jsonb) where id = %s", usage, strange
+    )
+    stats = (await api.http.get("/stats")).json()
+    counted = 1 if odd == "1.5" else 0
+    assert stats["tokens"] == {"input": 400 + counted, "output": 80 + counted}
+    assert stats["cost_usd"] == pytest.approx(0.004 + (1.5 if counted else 0))
 
 
 async def test_health_and_readiness_while_everything_is_there(api: Api) -> None:

@@ -297,6 +297,41 @@ async def test_an_endpoint_without_usage_figures_is_fine(bench: Bench) -> None:
     assert (await bench.model().ask(question())).usage == Usage(calls=1)
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 1.5, "completion_tokens": 2.5, "total_tokens": 4},
+        {"prompt_tokens": -5, "completion_tokens": -1},
+        {"prompt_tokens": "ten", "completion_tokens": 7, "total_tokens": 17},
+        {"prompt_tokens": "ten", "completion_tokens": 7},
+        {"prompt_tokens": 10**30, "completion_tokens": 10**18},
+        {"prompt_tokens": True, "completion_tokens": [3]},
+        {"prompt_tokens": {"a": 1}, "prompt_tokens_details": 5, "completion_tokens_details": "x"},
+        "lots",
+        [1, 2],
+        12,
+    ],
+)
+async def test_an_odd_usage_counts_as_none_and_costs_no_answer(bench: Bench, usage: Any) -> None:
+    bench.server.faults.completion = {"usage": usage}
+    reply = await bench.model().ask(question())
+    assert reply.answer.category == "billing"
+    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    assert (reply.usage.calls, reply.usage.input_tokens) == (1, 0)
+    assert reply.usage.output_tokens == (7 if told == 7 else 0)
+    assert bench.outcomes == ["ok"]
+
+
+@pytest.mark.parametrize("cached", ["x", -3, 2.5, 10**30, {}])
+async def test_an_odd_count_of_cached_tokens_gives_no_discount(bench: Bench, cached: Any) -> None:
+    bench.server.faults.completion = {
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": cached}},
+        "service_tier": "flex",
+    }
+    usage = (await bench.model().ask(question())).usage
+    assert usage == Usage(1, 1000, 10, PriceList().cost("gpt-4o-mini", 1000, 10))
+
+
 async def test_an_unknown_models_answer_costs_nothing(bench: Bench) -> None:
     usage = (await bench.model(model="llama3.2").ask(question())).usage
     assert usage.input_tokens > 0

@@ -35,6 +35,8 @@ class Faults:
     """Repeat the caller's key in error messages, as careless gateways do."""
     content: str | None = None
     """Answer with exactly this text instead of a canned answer."""
+    completion: dict[str, Any] = field(default_factory=dict)
+    """Fields that replace those of each completion, such as ``usage`` and ``model``."""
     next: list[str] = field(default_factory=list)
 
     def change(self, values: dict[str, Any]) -> None:

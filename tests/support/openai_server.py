@@ -163,6 +163,7 @@ class OpenAIServer:
                 }
             ],
             **({"usage": usage} if self.faults.usage else {}),
+            **self.faults.completion,
         }
 
     def _check_key(self, request: Request) -> None:

@@ -139,7 +139,7 @@ class OpenAIModel:
             raise failure from error
         metadata = message.response_metadata
         tally.model = metadata.get("model_name") or self._model
-        usage = self._usage(metadata.get("token_usage"), tally.model)
+        usage = self._usage(metadata["token_usage"], tally.model)
         try:
             answer = read_answer(message, schema)
         except TicketflowError as error:
@@ -153,11 +153,10 @@ class OpenAIModel:
         if self._observer is not None:
             self._observer.answered(self._model, outcome, usage)
 
-    def _usage(self, tokens: Mapping[str, Any] | None, model: str) -> Usage:
-        """One call's, from the ``usage`` of a chat completion, which not every compatible endpoint sends."""
-        tokens = tokens or {}
-        asked, said = tokens.get("prompt_tokens") or 0, tokens.get("completion_tokens") or 0
-        cached = (tokens.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    def _usage(self, tokens: Mapping[str, Any], model: str) -> Usage:
+        """One call's, from the ``usage`` of a chat completion, which ``HardenedChat`` has checked."""
+        asked, said = tokens["prompt_tokens"], tokens["completion_tokens"]
+        cached = tokens["prompt_tokens_details"]["cached_tokens"]
         priced = model if self._prices.known(model) else self._model
         return Usage(1, asked, said, self._prices.cost(priced, asked, said, cached))
 
@@ -181,12 +180,12 @@ class OpenAIModel:
 
     def _build(self) -> ChatOpenAI:
         import openai
-        from langchain_openai import ChatOpenAI
 
+        from ticketflow.llm.openai_chat import HardenedChat
         from ticketflow.llm.openai_http import LanedClient
 
         timeout = openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS))
-        return ChatOpenAI(
+        return HardenedChat(
             model=self._model,
             api_key=SecretStr(self._key or "none"),
             base_url=self._base_url,
