@@ -248,6 +248,40 @@ async def test_the_key_is_in_no_error_text_even_if_the_server_repeats_it(bench: 
         assert "do-not-print" not in repr(bench.models)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06"),
+        (f"gpt-4o (Authorization: Bearer {KEY})", "gpt-4o (Authorization: Bearer [key])"),
+        (f"{KEY[:9]}\x00{KEY[9:]}", "[key]"),
+        ("x" * 190 + KEY, "x" * 190 + "[key]"),
+        ("gpt\x00-4o\ud800\n\x1b[31m", "gpt-4o\ufffd[31m"),
+        ("m" * 5000, "m" * 200),
+        ("\x00 \n", "gpt-4o-mini-2024-07-18"),
+        *((odd, "gpt-4o-mini-2024-07-18") for odd in ("", None, 5, True, ["gpt-4o"], {"name": "gpt-4o"})),
+    ],
+)
+async def test_the_name_of_the_answering_model_is_taken_with_care(bench: Bench, said: Any, shown: str) -> None:
+    bench.server.faults.completion = {"model": said}
+    reply = await bench.model().ask(question())
+    assert reply.model == shown
+    assert reply.usage.cost_micro_usd > 0
+
+
+async def test_the_key_is_in_no_refusal_and_no_complaint_about_an_answer(bench: Bench) -> None:
+    misfit = {"text": "t", "citations": [], f"Bearer {KEY}": 1}
+    for message in (
+        {"content": None, "refusal": f"I was sent {KEY}"},
+        {"content": json.dumps(misfit), "refusal": None},
+    ):
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+        bench.server.faults.completion = {"choices": [choice]}
+        with pytest.raises(TicketflowError) as caught:
+            await bench.model(attempts=1).ask(question(Draft))
+        assert "[key]" in str(caught.value)
+        assert "do-not-print" not in str(caught.value)
+
+
 async def test_a_refused_key_says_so(bench: Bench) -> None:
     with pytest.raises(ModelRefused, match="API key"):
         await bench.model(api_key="sk-other").ask(question())

@@ -21,10 +21,10 @@ from tenacity import (
 
 from ticketflow.domain.errors import ConfigurationError, TicketflowError, Transient
 from ticketflow.llm.observe import ModelObserver, Outcome
-from ticketflow.llm.openai_errors import answered, outcome_of, translate, vendor_errors
+from ticketflow.llm.openai_errors import answered, masked, outcome_of, translate, vendor_errors
 from ticketflow.llm.port import AnswerT, Question, Reply, Usage
 from ticketflow.llm.prices import PriceList
-from ticketflow.llm.structured import as_data, read_answer, response_format
+from ticketflow.llm.structured import as_data, clean, read_answer, response_format
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _BASE_URL = "https://api.openai.com/v1"
 _LONGEST_WAIT = timedelta(seconds=60)
 _CONNECT_SECONDS = 10.0
+_LONGEST_NAME = 200
 _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 
 
@@ -138,15 +139,22 @@ class OpenAIModel:
             self._settle(tally, outcome_of(failure), Usage(calls=int(answered(error))))
             raise failure from error
         metadata = message.response_metadata
-        tally.model = metadata.get("model_name") or self._model
+        tally.model = self._spoken(metadata.get("model_name"))
         usage = self._usage(metadata["token_usage"], tally.model)
         try:
-            answer = read_answer(message, schema)
+            answer = read_answer(message, schema, self._key)
         except TicketflowError as error:
             self._settle(tally, outcome_of(error), usage)
             raise
         self._settle(tally, "ok", usage)
         return answer
+
+    def _spoken(self, name: object) -> str:
+        """The name that the answer gives its model, fit for the trail; the configured one where it gives none."""
+        if not isinstance(name, str):
+            return self._model
+        printable = "".join(character for character in clean(name) if character.isprintable())
+        return masked(printable, self._key).strip()[:_LONGEST_NAME] or self._model
 
     def _settle(self, tally: _Tally, outcome: Outcome, usage: Usage) -> None:
         tally.usage += usage

@@ -119,13 +119,17 @@ def _said(error: APIStatusError, secret: str) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, dict) else None
     text = " ".join(str(said).split()) if said else "no reason given"
-    return (text.replace(secret, _MASK) if secret else text)[:_SAID]
+    return masked(text, secret)[:_SAID]
+
+
+def masked(text: str, secret: str) -> str:
+    """The text without the secret. To be done before the text is cut, which could leave half a secret."""
+    return text.replace(secret, _MASK) if secret else text
 
 
 def _mask_chain(error: BaseException, secret: str) -> None:
-    if secret:
-        for each in _chain(error):
-            each.args = tuple(a.replace(secret, _MASK) if isinstance(a, str) else a for a in each.args)
+    for each in _chain(error):
+        each.args = tuple(masked(a, secret) if isinstance(a, str) else a for a in each.args)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from ticketflow.domain.errors import ModelOutputInvalid, ModelRefused
+from ticketflow.llm.openai_errors import masked
 from ticketflow.llm.port import AnswerT
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def response_format(schema: type[BaseModel]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": spec}
 
 
-def read_answer(message: BaseMessage, schema: type[AnswerT]) -> AnswerT:
-    """The checked answer, free of what a database refuses; ``ModelRefused`` or ``ModelOutputInvalid`` otherwise."""
+def read_answer(message: BaseMessage, schema: type[AnswerT], secret: str) -> AnswerT:
+    """The checked answer, free of what a database refuses; ``ModelRefused`` or ``ModelOutputInvalid`` otherwise.
+
+    ``secret`` is in neither error's message, whatever the answer repeats.
+    """
     if refusal := message.additional_kwargs.get("refusal"):
-        raise ModelRefused(f"the model declined to answer: {clean(str(refusal))[:200]}")
+        raise ModelRefused(f"the model declined to answer: {masked(clean(str(refusal)), secret)[:200]}")
     match message.response_metadata.get("finish_reason"):
         case "length":
             raise ModelOutputInvalid("the model's answer was cut off at its length limit")
@@ -56,7 +60,7 @@ def read_answer(message: BaseMessage, schema: type[AnswerT]) -> AnswerT:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)[:3]
         told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'answer'}: {p['msg']}" for p in problems)
-        raise ModelOutputInvalid(f"the model's answer does not fit the schema: {told}") from error
+        raise ModelOutputInvalid(f"the model's answer does not fit the schema: {masked(told, secret)[:300]}") from error
     except (ValueError, RecursionError) as error:
         raise ModelOutputInvalid("the model's answer is no JSON") from error
 
