@@ -223,6 +223,8 @@ async def test_a_wait_beyond_a_minute_is_left_to_the_caller(bench: Bench) -> Non
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "1e400"}, None),
+        ({"retry-after": "1 Jan 9999999999999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "1 Jan 2026 00:00:00 +99999999999999999999"}, None),
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:

@@ -175,6 +175,16 @@ async def test_a_provider_that_recovers_costs_attempts_and_no_step_twice(api: Ap
     assert [event["step_name"] for event in await steps(api, ticket_id)] == STEPS
 
 
+@pytest.mark.parametrize("absurd", ["1000000000", "1e13", "Thu, 01 Jan 2099 00:00:00 GMT"])
+async def test_an_absurd_wait_parks_a_ticket_for_an_hour_at_most(api: Api, model: OpenAIServer, absurd: str) -> None:
+    model.faults.retry_after = absurd
+    model.faults.next = ["rate_limit"]
+    ticket_id = await api.ticket(subject="Password", body="I cannot log in to my account.")
+    await ended(api, ticket_id, lambda ticket: ticket["status"] == "waiting")
+    [(minutes,)] = await api.sql("select extract(epoch from due_at - clock_timestamp()) / 60 from timers")
+    assert 50 < minutes <= 60
+
+
 async def test_a_request_id_stays_with_its_ticket_through_timers_and_attempts(api: Api, model: OpenAIServer) -> None:
     model.faults.next = ["error"] * 3
     answer = await api.http.post("/tickets", json=a_ticket(), headers={"X-Request-ID": "req-1"})

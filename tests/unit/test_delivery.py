@@ -53,6 +53,11 @@ TABLE: list[tuple[Exception, int, Decision]] = [
     (errors.RateLimited("x", timedelta(seconds=1)), 1, wait(10, "rate_limited")),
     (errors.RateLimited("x", timedelta()), 2, wait(20, "rate_limited")),
     (errors.RateLimited("x", MINUTES), 3, FailPermanently("rate_limited")),
+    # Up to an hour, and never into the past.
+    (errors.RateLimited("x", timedelta(hours=1)), 1, wait(3600, "rate_limited")),
+    (errors.RateLimited("x", timedelta(seconds=1e9)), 1, wait(3600, "rate_limited")),
+    (errors.ModelUnavailable("x", timedelta.max), 2, wait(3600, "model_unavailable")),
+    (errors.RateLimited("x", timedelta(days=-1)), 1, wait(10, "rate_limited")),
     # What nobody foresaw may be a bug that the next deploy mends.
     (ZeroDivisionError("x"), 1, wait(10, "unexpected_error")),
     (ZeroDivisionError("x"), 3, FailPermanently("unexpected_error")),
@@ -80,6 +85,12 @@ def test_every_terminal_and_transient_error_stands_in_the_table() -> None:
 def test_delays_double_up_to_the_ceiling() -> None:
     delays = [POLICY.delay(attempt, 0).total_seconds() for attempt in (1, 2, 3, 4, 5, 1000)]
     assert delays == [10, 20, 40, 60, 60, 60]
+
+
+def test_a_provider_may_ask_for_as_much_as_a_long_ceiling_allows() -> None:
+    patient = RetryPolicy(ceiling=timedelta(hours=6))
+    for asked, granted in ((timedelta(hours=3), 3), (timedelta(hours=9), 6)):
+        assert after_failure(errors.RateLimited("x", asked), 1, patient, 0) == wait(granted * 3600, "rate_limited")
 
 
 def test_spread_adds_up_to_half_of_the_delay_again() -> None:

@@ -23,6 +23,9 @@ from ticketflow.domain.errors import (
 MAX_TAKEOVERS = 5
 """A ticket that lost this many workers in a row without completing a step is taken to be what kills them."""
 
+MAX_ASKED_WAIT = timedelta(hours=1)
+"""The longest wait that a provider may impose on a ticket, unless the policy's own ceiling is higher."""
+
 TAKEOVER = "takeover"
 UNEXPECTED = "unexpected_error"
 RETRY_REASONS = (
@@ -74,13 +77,17 @@ class RetryPolicy:
         exponential: timedelta = min(self.base * 2 ** min(attempt - 1, 20), self.ceiling)
         return exponential * (1 + spread / 2)
 
+    def granted(self, asked: timedelta) -> timedelta:
+        """The part of a wait that a provider asks for which is kept: an absurd one must not park a ticket for years."""
+        return min(asked, max(MAX_ASKED_WAIT, self.ceiling))
+
 
 def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: float) -> Decision:
     """Decide what follows from ``error`` in attempt number ``attempt`` (from 1).
 
     A lost lease ends this worker's part. Terminal errors fail at once. Transient ones are retried until
-    ``max_attempts``, no sooner than the provider's ``retry_after``. An error that nobody foresaw is treated as
-    transient: it may be a bug that the next deploy mends, and the attempts are bounded.
+    ``max_attempts``, no sooner than the provider's ``retry_after`` as far as the policy grants it. An error that nobody
+    foresaw is treated as transient: it may be a bug that the next deploy mends, and the attempts are bounded.
     """
     if isinstance(error, LeaseLost):
         return StepAside()
@@ -91,7 +98,7 @@ def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: f
         return FailPermanently(code)
     delay = policy.delay(attempt, spread)
     if isinstance(error, Transient) and error.retry_after is not None:
-        delay = max(delay, error.retry_after)
+        delay = max(delay, policy.granted(error.retry_after))
     return RetryLater(delay, code)
 
 

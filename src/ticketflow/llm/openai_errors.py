@@ -109,7 +109,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
             pass
         try:
             due = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         return max(timedelta(0), (due if due.tzinfo else due.replace(tzinfo=UTC)) - now)
     return None
