@@ -28,7 +28,9 @@ from ticketflow.llm.openai import OpenAIModel
 from ticketflow.llm.openai_errors import retry_after
 from ticketflow.llm.port import Question, Usage
 from ticketflow.llm.prices import PriceList
+from ticketflow.llm.structured import response_format
 from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, TaskName
+from ticketflow.workflow.steps.extract import extraction_schema
 
 KEY = "sk-test-3f9a-do-not-print"
 ARTICLE = {
@@ -310,6 +312,50 @@ async def test_absurd_answers_are_invalid_output(bench: Bench, content: str) -> 
     bench.server.faults.content = content
     with pytest.raises(ModelOutputInvalid):
         await bench.model(attempts=1).ask(question())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"text": "x" * 20_001, "citations": []},
+        {"text": "x", "citations": ["a"] * 51},
+        {"text": "x", "citations": ["a" * 301]},
+    ],
+)
+async def test_a_draft_beyond_all_bounds_is_refused(bench: Bench, answer: dict[str, Any]) -> None:
+    bench.server.faults.content = json.dumps(answer)
+    with pytest.raises(ModelOutputInvalid, match="at most") as caught:
+        await bench.model(attempts=1).ask(question(Draft))
+    assert len(str(caught.value)) < 500
+
+
+async def test_remarks_and_facts_are_cut_to_a_readable_length(bench: Bench) -> None:
+    scores = {"accuracy": 1, "tone": 1, "policy": 1}
+    bench.server.faults.content = json.dumps({"verdict": "revise", "scores": scores, "problems": ["p" * 5_000] * 1_000})
+    problems = (await bench.model().ask(question(Review))).answer.problems
+    assert (len(problems), {len(problem) for problem in problems}) == (20, {500})
+    classified = {
+        "category": "billing",
+        "priority": "low",
+        "confidence": 1,
+        "language": "e" * 900,
+        "reason": "r" * 5_000,
+    }
+    bench.server.faults.content = json.dumps(classified)
+    answer = (await bench.model().ask(question())).answer
+    assert (len(answer.language), len(answer.reason)) == (50, 1_000)
+    wider = extraction_schema(("serial_number",))
+    bench.server.faults.content = json.dumps(dict.fromkeys(wider.model_fields, "f" * 900))
+    facts = (await bench.model().ask(question(wider))).answer.model_dump()
+    assert {name: len(fact) for name, fact in facts.items()} == dict.fromkeys(wider.model_fields, 500)
+
+
+@pytest.mark.parametrize("schema", [Classification, Extraction, Draft, Review, extraction_schema(("maxLength",))])
+async def test_bounds_that_strict_mode_does_not_know_are_not_sent(bench: Bench, schema: type[BaseModel]) -> None:
+    sent = json.dumps(response_format(schema))
+    for keyword in ("maxLength", "minLength", "maxItems", "minItems", "pattern", "default"):
+        assert f'"{keyword}": ' not in sent.replace('"maxLength": {', "")
+    assert set(response_format(schema)["json_schema"]["schema"]["properties"]) == set(schema.model_fields)
 
 
 async def test_a_forged_delimiter_stays_data(bench: Bench) -> None:

@@ -22,6 +22,8 @@ _NOTE = (
 )
 # Inside JSON strings these mean the same, so that no text can close the data block or open another.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+# Some models answer 400 to lengths in a schema. They are checked when the answer is read.
+_NOT_STRICT = frozenset({"default", "maxLength", "maxItems"})
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,11 +35,11 @@ def as_data(material: Mapping[str, Any]) -> str:
 
 
 def response_format(schema: type[BaseModel]) -> dict[str, Any]:
-    """The ``response_format`` of a chat completion: strict, with every property required and no defaults."""
+    """The ``response_format`` of a chat completion: strict, with every property required."""
     from langchain_core.utils.function_calling import convert_to_openai_function
 
     function = convert_to_openai_function(schema, strict=True)
-    spec = {"name": function["name"], "schema": _without_defaults(function["parameters"]), "strict": True}
+    spec = {"name": function["name"], "schema": _portable(function["parameters"]), "strict": True}
     if function.get("description"):
         spec["description"] = function["description"]
     return {"type": "json_schema", "json_schema": spec}
@@ -85,16 +87,14 @@ def clean(value: Any) -> Any:
     return value
 
 
-def _without_defaults(schema: Any) -> Any:
-    """Strict mode has no defaults; a property that happens to be called ``default`` stays."""
+def _portable(schema: Any) -> Any:
+    """The schema without what strict mode does not know; a property that happens to be called ``default`` stays."""
     if isinstance(schema, list):
-        return [_without_defaults(each) for each in schema]
+        return [_portable(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {name: _without_defaults(part) for name, part in value.items()}
-        if key == "properties"
-        else _without_defaults(value)
+        key: {name: _portable(part) for name, part in value.items()} if key == "properties" else _portable(value)
         for key, value in schema.items()
-        if key != "default"
+        if key not in _NOT_STRICT
     }

@@ -2,14 +2,28 @@
 
 The same models validate what a provider returns, make the JSON schema that is sent for structured outputs,
 and are the step outputs of the public contract.
+
+Every answer is bounded, because it is stored, published and put before the next step: what would harm a customer half
+read is refused beyond its bound, remarks and facts are cut.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _cut(limit: int) -> AfterValidator:
+    return AfterValidator(lambda value: value[:limit])
+
+
+Remark = Annotated[str, _cut(1_000)]
+Problem = Annotated[str, _cut(500)]
+Fact = Annotated[str, _cut(500)] | None
+Citation = Annotated[str, Field(max_length=300)]
+"""Longer than any file name, and articles are named after their files."""
 
 
 class TaskName(StrEnum):
@@ -31,24 +45,24 @@ class Classification(Answer):
     category: Literal["billing", "technical", "account", "general"]
     priority: Literal["low", "medium", "high", "urgent"]
     confidence: float = Field(ge=0, le=1, description="how sure, from 0 to 1")
-    language: str = Field(description="ISO 639-1 code of the customer's language, such as en")
-    reason: str = Field(description="one sentence that says why")
+    language: Annotated[str, _cut(50)] = Field(description="ISO 639-1 code of the customer's language, such as en")
+    reason: Remark = Field(description="one sentence that says why")
 
 
 class Extraction(Answer):
     """The facts in the ticket; null where the ticket does not say."""
 
-    order_id: str | None
-    product: str | None
-    issue_type: str | None
-    urgency: str | None
+    order_id: Fact
+    product: Fact
+    issue_type: Fact
+    urgency: Fact
 
 
 class Draft(Answer):
     """A reply to the customer, and the ids of the articles that it relies on."""
 
-    text: str
-    citations: list[str]
+    text: str = Field(max_length=20_000)
+    citations: list[Citation] = Field(max_length=50)
 
 
 class ReviewScores(Answer):
@@ -64,4 +78,4 @@ class Review(Answer):
 
     verdict: Literal["approve", "revise", "escalate"]
     scores: ReviewScores
-    problems: list[str]
+    problems: Annotated[list[Problem], _cut(20)]

@@ -10,7 +10,7 @@ from pydantic import create_model
 
 from ticketflow.domain.routing import Facts, decide
 from ticketflow.domain.tickets import Category, Priority
-from ticketflow.llm.tasks import Extraction, TaskName
+from ticketflow.llm.tasks import Extraction, Fact, TaskName
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.frame import Outcome, ask, ticket_material
 
@@ -20,7 +20,7 @@ def extraction_schema(extra_fields: tuple[str, ...]) -> type[Extraction]:
     """``Extraction`` with the configured further fields, each a text or null."""
     if not extra_fields:
         return Extraction
-    fields = dict.fromkeys(extra_fields, (str | None, ...))
+    fields = dict.fromkeys(extra_fields, (Fact, ...))
     return cast(type[Extraction], create_model("Extraction", __base__=Extraction, **fields))  # type: ignore[call-overload]
 
 
