@@ -329,9 +329,30 @@ async def test_a_draft_beyond_all_bounds_is_refused(bench: Bench, answer: dict[s
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("fault", [[], ["error"], ["bad_request"]])
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_a_body_beyond_all_bounds_is_not_read_to_its_end(
+    bench: Bench, compressed: bool, fault: list[str]
+) -> None:
+    bench.server.faults.padding = 40_000_000
+    bench.server.faults.gzip = compressed
+    bench.server.faults.next = fault
+    with pytest.raises(ModelOutputInvalid, match="AnswerTooLarge"):
+        await bench.model(attempts=1).ask(question())
+    assert bench.outcomes == ["invalid_output"]
+    assert bench.seen[0][2] == Usage(calls=1)
+
+
+@pytest.mark.parametrize("size", [0, 1_000_000])
+async def test_a_compressed_answer_is_read(bench: Bench, size: int) -> None:
+    bench.server.faults.padding = size
+    bench.server.faults.gzip = True
+    assert (await bench.model().ask(question())).answer.category == "billing"
+
+
 async def test_remarks_and_facts_are_cut_to_a_readable_length(bench: Bench) -> None:
     scores = {"accuracy": 1, "tone": 1, "policy": 1}
-    bench.server.faults.content = json.dumps({"verdict": "revise", "scores": scores, "problems": ["p" * 5_000] * 1_000})
+    bench.server.faults.content = json.dumps({"verdict": "revise", "scores": scores, "problems": ["p" * 5_000] * 400})
     problems = (await bench.model().ask(question(Review))).answer.problems
     assert (len(problems), {len(problem) for problem in problems}) == (20, {500})
     classified = {

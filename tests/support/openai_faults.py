@@ -37,6 +37,9 @@ class Faults:
     """Answer with exactly this text instead of a canned answer."""
     completion: dict[str, Any] = field(default_factory=dict)
     """Fields that replace those of each completion, such as ``usage`` and ``model``."""
+    padding: int = 0
+    """Blanks after each answer, in bytes: JSON as valid as before."""
+    gzip: bool = False
     next: list[str] = field(default_factory=list)
 
     def change(self, values: dict[str, Any]) -> None:

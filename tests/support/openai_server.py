@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import gzip
 import json
 import os
 import re
@@ -90,10 +91,10 @@ class OpenAIServer:
         stats.max_in_flight = max(stats.max_in_flight, stats.in_flight)
         stats.connections.add(request.client)
         try:
-            return await self._answer(request, call)
+            return self._packed(await self._answer(request, call))
         except Refused as refused:
             stats.rejected += 1
-            return self._refusal(refused, request)
+            return self._packed(self._refusal(refused, request))
         finally:
             stats.in_flight -= 1
 
@@ -165,6 +166,15 @@ class OpenAIServer:
             **({"usage": usage} if self.faults.usage else {}),
             **self.faults.completion,
         }
+
+    def _packed(self, response: Response) -> Response:
+        if not self.faults.padding and not self.faults.gzip:
+            return response
+        body = bytes(response.body) + b" " * self.faults.padding
+        headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+        if self.faults.gzip:
+            body, headers["content-encoding"] = gzip.compress(body, 1), "gzip"
+        return Response(body, response.status_code, headers)
 
     def _check_key(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

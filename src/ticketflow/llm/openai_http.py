@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import httpx2
 
 _IDLE_SECONDS = 30.0
 _LANE_WIDTH = 32
+_LARGEST_ANSWER = 4_000_000
+"""Bytes, as they come and decompressed: many times the longest text that a model can write."""
+
+
+class AnswerTooLarge(ValueError):
+    """The provider sends more than any answer can have."""
+
+
+class _Bounded(httpx2.Response):
+    """Refuses to be read beyond the bound: what a gzip bomb would take is never held whole."""
+
+    async def aiter_raw(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
+        async with aclosing(_bounded(super().aiter_raw(chunk_size))) as parts:
+            async for part in parts:
+                yield part
+
+    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
+        async with aclosing(_bounded(super().aiter_bytes(chunk_size))) as parts:
+            async for part in parts:
+                yield part
+
+
+async def _bounded(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async with aclosing(parts):
+        async for part in parts:
+            size += len(part)
+            if size > _LARGEST_ANSWER:
+                raise AnswerTooLarge(f"more than {_LARGEST_ANSWER} bytes")
+            yield part
+
+
+async def _bind(response: httpx2.Response) -> None:
+    # A hook sees every response, those of redirects too, before its body is read, and whichever proxy it came through.
+    response.__class__ = _Bounded
 
 
 class _Lane(httpx2.AsyncClient):
@@ -31,6 +68,7 @@ class LanedClient(httpx2.AsyncClient):
             "limits": limits,
             "follow_redirects": True,
             "verify": httpx2.create_ssl_context(),
+            "event_hooks": {"response": [_bind]},
         }
         self._lanes: list[_Lane] = []
         super().__init__(**self._options)
