@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,7 +35,9 @@ def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     levels = {name: logging.getLogger(name).level for name in ("aio_pika", "aiormq", "psycopg.pool", "httpx", "openai")}
+    logging.captureWarnings(False)
     yield
+    logging.captureWarnings(False)
     root.handlers[:], root.level = before
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -164,6 +167,16 @@ def test_libraries_come_through_the_same_door(configured: Configured) -> None:
         "some.library",
         "warning",
     )
+
+
+def test_warnings_come_through_the_same_door(configured: Configured) -> None:
+    stderr = configured()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("this model\nknows no amqp://a:hunter2@mq/", UserWarning, stacklevel=1)
+    [record] = stderr.records()
+    assert "UserWarning: this model\nknows no amqp://a:[redacted]@mq/" in record["event"]
+    assert (record["logger"], record["level"]) == ("py.warnings", "warning")
 
 
 def test_the_level_is_a_threshold(configured: Configured) -> None:

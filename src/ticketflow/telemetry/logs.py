@@ -64,7 +64,8 @@ def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # Libraries that log for themselves come through the same door.
+    # Libraries that log or warn for themselves come through the same door.
+    logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
