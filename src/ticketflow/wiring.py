@@ -246,13 +246,20 @@ def model(settings: Settings, observer: Measured) -> Model:
     from ticketflow.llm.openai import OpenAIModel
     from ticketflow.llm.prices import PriceList
 
+    prices = PriceList(_micro_usd(settings.price_input_per_million), _micro_usd(settings.price_output_per_million))
+    if not prices.known(settings.model_label):
+        log.warning(
+            "llm.price_unknown",
+            model=settings.model_label,
+            hint="costs are shown as 0: set TICKETFLOW_PRICE_INPUT_PER_MILLION and TICKETFLOW_PRICE_OUTPUT_PER_MILLION",
+        )
     return OpenAIModel(
         api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         base_url=settings.openai_base_url,
         model=settings.model_label,
         timeout=timedelta(seconds=settings.model_timeout_seconds),
         attempts=settings.model_attempts,
-        prices=PriceList(_micro_usd(settings.price_input_per_million), _micro_usd(settings.price_output_per_million)),
+        prices=prices,
         observer=observer,
     )
 
