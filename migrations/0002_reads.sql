@@ -80,10 +80,20 @@ create function ticketflow_figure(value jsonb) returns numeric language sql immu
     case when value::numeric between 0 and 1e12 then value::numeric else 0 end else 0 end;
 $$;
 
+create index events_of_failure on events (ticket_id) where event_type = 'error';
+
 -- What a dashboard asks for, counted here and not in the application.
 create function ticketflow_stats(args jsonb) returns jsonb language sql stable as $$
   with by_status as (select status, count(*) as n from tickets group by status),
        by_category as (select coalesce(category, 'unclassified') as category, count(*) as n from tickets group by 1),
+       -- A result sums up the steps that led to it; failed attempts, and steps without a result yet, are in events alone.
+       spent as (
+         select result->'usage' as usage from tickets where result is not null
+         union all
+         select payload->'usage' from events where event_type = 'error'
+         union all
+         select e.payload->'usage' from tickets t join events e on e.ticket_id = t.id
+         where t.result is null and e.event_type = 'step_complete'),
        recent as (select * from tickets where completed_at > clock_timestamp() - interval '1 hour')
   select jsonb_build_object(
     'total', (select coalesce(sum(n), 0) from by_status),
@@ -98,11 +108,9 @@ create function ticketflow_stats(args jsonb) returns jsonb language sql stable a
     'p95_seconds_last_hour', (select percentile_cont(0.95) within group
       (order by extract(epoch from completed_at - created_at)) from recent where status = 'completed'),
     'tokens', (select jsonb_build_object(
-        'input', coalesce(sum(trunc(ticketflow_figure(result->'usage'->'input_tokens'))), 0),
-        'output', coalesce(sum(trunc(ticketflow_figure(result->'usage'->'output_tokens'))), 0))
-      from tickets where result is not null),
-    'cost_usd', (select coalesce(sum(ticketflow_figure(result->'usage'->'cost_usd')), 0)
-      from tickets where result is not null),
+        'input', coalesce(sum(trunc(ticketflow_figure(usage->'input_tokens'))), 0),
+        'output', coalesce(sum(trunc(ticketflow_figure(usage->'output_tokens'))), 0)) from spent),
+    'cost_usd', (select coalesce(sum(ticketflow_figure(usage->'cost_usd')), 0) from spent),
     'dead_letters', (select count(*) from dead_letters where redriven_at is null));
 $$;
 

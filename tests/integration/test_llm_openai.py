@@ -6,7 +6,7 @@ import asyncio
 import json
 import traceback
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -191,6 +191,19 @@ async def test_tokens_of_failed_attempts_are_added_up(bench: Bench) -> None:
     assert usage == bench.seen[0][2] + bench.seen[1][2] + bench.seen[2][2]
     assert min(each.output_tokens for _, _, each in bench.seen) > 0
     assert usage.calls == 3
+
+
+async def test_each_attempt_is_metered_also_when_none_succeeds(bench: Bench) -> None:
+    told: list[Usage] = []
+    bench.server.faults.next = ["truncate", "error", "misfit"]
+    with pytest.raises(ModelOutputInvalid):
+        await bench.model().ask(replace(question(), meter=told.append))
+    assert told == [usage for _, _, usage in bench.seen]
+    assert [usage.output_tokens > 0 for usage in told] == [True, False, True]
+    bench.server.faults.next = ["refuse"]
+    with pytest.raises(ModelRefused):
+        await bench.model().ask(replace(question(), meter=told.append))
+    assert told[3].cost_micro_usd > 0
 
 
 @pytest.mark.parametrize("fault", ["rate_limit", "error"])

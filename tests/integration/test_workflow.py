@@ -175,6 +175,40 @@ async def test_a_provider_that_recovers_costs_attempts_and_no_step_twice(api: Ap
     assert [event["step_name"] for event in await steps(api, ticket_id)] == STEPS
 
 
+async def test_what_a_failed_attempt_took_is_in_its_event_and_in_every_sum(api: Api, model: OpenAIServer) -> None:
+    model.faults.next = ["misfit", "error", "truncate"]
+    ticket_id = await api.ticket(subject="Password", body="I cannot log in to my account.")
+    assert (await ended(api, ticket_id))["attempt"] == 2
+    events = await trail(api, ticket_id)
+    [failed] = [event["payload"]["usage"] for event in events if event["event_type"] == "error"]
+    assert failed["calls"] == 3
+    assert min(failed["input_tokens"], failed["output_tokens"], failed["cost_usd"]) > 0
+    await sums_are_of(api, ticket_id, events)
+
+
+async def test_what_a_ticket_took_that_failed_for_good_is_in_every_sum(database_url: str, model: OpenAIServer) -> None:
+    async with at_work(database_url, model, model_attempts=1, max_attempts=1) as api:
+        model.faults.truncate_every = 2
+        ticket_id = await api.ticket(subject="Password", body="I cannot log in to my account.")
+        assert (await ended(api, ticket_id))["status"] == "failed_permanent"
+        events = await trail(api, ticket_id)
+        assert [event["payload"]["usage"]["calls"] for event in events if "usage" in event["payload"]] == [1, 1]
+        await sums_are_of(api, ticket_id, events)
+
+
+async def sums_are_of(api: Api, ticket_id: UUID, events: list[dict[str, Any]]) -> None:
+    """The only ticket's totals and the statistics agree with its trail."""
+    usages = [event["payload"]["usage"] for event in events if "usage" in event["payload"]]
+    sums = {
+        name: sum(usage[name] for usage in usages) for name in ("calls", "input_tokens", "output_tokens", "cost_usd")
+    }
+    totals = (await api.http.get(f"/tickets/{ticket_id}/workflow")).json()["totals"]
+    assert {name: totals[name] for name in sums} == pytest.approx(sums)
+    stats = (await api.http.get("/stats")).json()
+    assert stats["tokens"] == {"input": sums["input_tokens"], "output": sums["output_tokens"]}
+    assert stats["cost_usd"] == pytest.approx(sums["cost_usd"])
+
+
 @pytest.mark.parametrize("absurd", ["1000000000", "1e13", "Thu, 01 Jan 2099 00:00:00 GMT"])
 async def test_an_absurd_wait_parks_a_ticket_for_an_hour_at_most(api: Api, model: OpenAIServer, absurd: str) -> None:
     model.faults.retry_after = absurd

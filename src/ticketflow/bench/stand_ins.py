@@ -70,6 +70,9 @@ class Unrecorded:
     def begin(self, step: StepName) -> None:
         """Not kept."""
 
+    def spend(self, usage: Usage) -> None:
+        """Not kept."""
+
     def record(self, report: StepReport) -> None:
         """Not kept."""
 

@@ -43,7 +43,13 @@ class _Tally:
     """What all attempts at one question took, failed ones included, and which model spoke last."""
 
     model: str
+    meter: Callable[[Usage], None] | None = None
     usage: Usage = field(default_factory=Usage)
+
+    def add(self, usage: Usage) -> None:
+        self.usage += usage
+        if self.meter is not None:
+            self.meter(usage)
 
 
 class _Readiness(BaseModel):
@@ -59,8 +65,8 @@ class OpenAIModel:
     it; a wait beyond a minute is the caller's, who gets the error with ``retry_after`` at once. Everything is built
     on first use, connections are kept, and nothing is reported to LangSmith, whatever the environment says.
 
-    ``Usage.calls`` counts the HTTP requests that got any answer. When every attempt fails, their usage reaches the
-    observer alone.
+    ``Usage.calls`` counts the HTTP requests that got any answer. When every attempt fails, their usage has
+    reached the question's meter and the observer.
     """
 
     def __init__(
@@ -99,7 +105,7 @@ class OpenAIModel:
     async def ask(self, question: Question[AnswerT]) -> Reply[AnswerT]:
         chain = await self._chain(question.schema)
         messages = [("system", question.instructions), ("human", as_data(question.material))]
-        tally = _Tally(self._model)
+        tally = _Tally(self._model, question.meter)
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._attempts),
             wait=_pause,
@@ -157,7 +163,7 @@ class OpenAIModel:
         return masked(printable, self._key).strip()[:_LONGEST_NAME] or self._model
 
     def _settle(self, tally: _Tally, outcome: Outcome, usage: Usage) -> None:
-        tally.usage += usage
+        tally.add(usage)
         if self._observer is not None:
             self._observer.answered(self._model, outcome, usage)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -39,6 +40,10 @@ class Usage:
         }
 
 
+def _unmetered(usage: Usage) -> None:
+    """Nobody asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question(Generic[AnswerT]):
     """One question to a model.
@@ -46,6 +51,8 @@ class Question(Generic[AnswerT]):
     ``instructions`` are ours (the versioned prompt file); ``material`` is data from outside (ticket text, articles,
     an earlier draft) as plain JSON values and is never to be obeyed. A provider that reads text gets both,
     clearly parted; rules that read fields use ``material`` alone.
+
+    ``meter`` is told what each attempt at an answer took, as soon as that is known: an error brings no ``Reply``.
     """
 
     task: TaskName
@@ -53,6 +60,7 @@ class Question(Generic[AnswerT]):
     material: dict[str, Any]
     schema: type[AnswerT]
     prompt_version: str
+    meter: Callable[[Usage], None] = field(default=_unmetered, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

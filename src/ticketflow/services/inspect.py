@@ -65,7 +65,7 @@ class Inspect:
             "current_step": next((step["step"] for step in steps if step["status"] in ("running", "next")), None),
             "waiting_for": ticket.waiting_for,
             "woken_by": wakers,
-            "totals": _totals(steps),
+            "totals": _totals(steps, events),
         }
 
 
@@ -126,8 +126,10 @@ def _status_here(ticket: Ticket, failed: bool) -> str:
     return "next"
 
 
-def _totals(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _totals(steps: Sequence[dict[str, Any]], events: Sequence[Event]) -> dict[str, Any]:
+    """Failed attempts cost as well, and their events say how much."""
     usages = [run["usage"] or {} for step in steps for run in step["runs"]]
+    usages += [event.payload.get("usage") or {} for event in events if event.event_type == EventType.ERROR]
     return {
         "duration_ms": sum(run["duration_ms"] or 0 for step in steps for run in step["runs"]),
         "calls": sum(usage.get("calls", 0) for usage in usages),

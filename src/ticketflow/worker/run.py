@@ -24,6 +24,7 @@ from ticketflow.domain.delivery import FailPermanently, RetryLater
 from ticketflow.domain.errors import LeaseLost, Poison
 from ticketflow.domain.events import Actor, EventType, NewEvent
 from ticketflow.domain.tickets import Status, WaitingFor
+from ticketflow.llm.port import Usage
 from ticketflow.workflow.state import StepName, StepReport
 
 
@@ -38,6 +39,8 @@ class TicketRun:
         self.step: StepName | None = None
         self._commits = commits
         self._report: StepReport | None = None
+        self._spent = Usage()
+        """What model calls took since the last committed step."""
         self._last_saved: str | None = lease.checkpoint["checkpoint_id"] if lease.checkpoint else None
 
     @property
@@ -46,6 +49,9 @@ class TicketRun:
 
     def begin(self, step: StepName) -> None:
         self.step = step
+
+    def spend(self, usage: Usage) -> None:
+        self._spent += usage
 
     def record(self, report: StepReport) -> None:
         self._report = report
@@ -74,6 +80,7 @@ class TicketRun:
             checkpoint=replace(row, parent_id=self._last_saved),
         )
         self._last_saved = row.checkpoint_id
+        self._spent = Usage()
         self.finished = report.result is not None
         return True
 
@@ -155,7 +162,13 @@ class TicketRun:
         )
 
     def _error_event(self, code: str, message: str, extra: Mapping[str, Any]) -> NewEvent:
-        payload = {"code": code, "message": message, "attempt": self.lease.ticket.attempt, **extra}
+        payload = {
+            "code": code,
+            "message": message,
+            "attempt": self.lease.ticket.attempt,
+            "usage": self._spent.as_json(),
+            **extra,
+        }
         return self._event(EventType.ERROR, payload, {}, step=self.step)
 
     def _event(

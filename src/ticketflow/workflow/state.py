@@ -112,6 +112,10 @@ class Recorder(Protocol):
         """A step starts; should it fail, this is the one to blame."""
         ...
 
+    def spend(self, usage: Usage) -> None:
+        """The current step's model calls took this; should it fail, nothing else tells."""
+        ...
+
     def record(self, report: StepReport) -> None:
         """Keep the report until the step's checkpoint is written, and commit both together."""
         ...

@@ -96,6 +96,7 @@ async def ask(
             material=material,
             schema=schema,
             prompt_version=instructions.version,
+            meter=context.recorder.spend,
         )
     )
     answer = reply.answer.model_dump(mode="json")
