@@ -217,3 +217,18 @@ def test_doctor_says_what_is_well_and_what_to_do_about_the_rest(cli: Cli) -> Non
     misnamed = cli("doctor", TICKETFLOW_ROUTES_FILE=str(cli.folder / "none.yaml"))
     assert misnamed.returncode == 1
     assert "TICKETFLOW_ROUTES_FILE" in misnamed.stdout
+
+
+def test_a_terminal_that_cannot_show_a_character_shows_another(cli: Cli) -> None:
+    article = cli.folder / "a.md"
+    article.write_text("# Türschloss — „offen“\n\nDrücken.\n", encoding="utf-8")
+    assert cli("kb", "import", "a.md").returncode == 0
+    listed = cli("kb", "list", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "T?rschloss" in listed.stdout
+
+
+@pytest.mark.parametrize(("where", "code"), [(">/dev/full", 1), (">&-", 0), ("2>&-", 0)])
+def test_a_stdout_that_takes_nothing_is_no_traceback(cli: Cli, where: str, code: int) -> None:
+    done = cli.shell(f'"$PYTHON" -m ticketflow kb list --json {where}')
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)

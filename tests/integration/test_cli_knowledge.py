@@ -86,3 +86,23 @@ def test_the_samples_can_be_deleted_and_what_replaced_one_of_them_stays(cli: Cli
     none = cli("kb", "delete", "--samples")
     assert (none.returncode, none.stdout) == (0, "0 sample articles deleted\n")
     assert "--no-samples" in none.stderr
+
+
+def test_a_folder_is_imported_whole_or_not_at_all(cli: Cli) -> None:
+    good = [json.dumps({"id": f"a{number}", "title": "A", "body": "fine"}) for number in range(150)]
+    (cli.folder / "late.jsonl").write_text("\n".join([*good, "{"]))
+    twice = cli.folder / "twice"
+    (twice / "deeper").mkdir(parents=True)
+    (twice / "a.md").write_text("# One\n\ntext\n")
+    (twice / "deeper" / "a.md").write_text("# Two\n\ntext\n")
+    late, double = cli.at_once(("kb", "import", "late.jsonl"), ("kb", "import", "twice"))
+    assert (late.returncode, late.stderr.splitlines()[0]) == (1, "ticketflow: late.jsonl:151: not JSON")
+    assert assert_one_line(double) == "ticketflow: twice: two articles have the id 'a'"
+    assert cli.json("kb", "list", "--json") == []
+
+
+def test_a_byte_order_mark_hides_no_front_matter(cli: Cli) -> None:
+    (cli.folder / "marked.md").write_text("---\nid: own\ntitle: Own\n---\ntext\n", encoding="utf-8-sig")
+    assert cli("kb", "import", "marked.md").returncode == 0
+    [article] = cli.json("kb", "list", "--json")
+    assert (article["id"], article["title"]) == ("own", "Own")

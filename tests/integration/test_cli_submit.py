@@ -133,3 +133,11 @@ def test_a_row_hears_of_all_its_faults_in_words(cli: Cli) -> None:
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("row 2: subject: must not be blank; customer_email: must be an e-mail address; priority: ")
+
+
+def test_a_field_of_any_length_is_one_rows_problem(cli: Cli) -> None:
+    rows = ["subject,body,customer_id", "one,fine,c", f"two,{'x' * 140_000},c", "three,fine,c"]
+    (cli.folder / "long.csv").write_text("\n".join(rows) + "\n")
+    done = cli("submit", "long.csv")
+    assert done.stdout == "2 taken in, 0 there already, 1 failed\n"
+    assert done.stderr.startswith("row 3: body: ")

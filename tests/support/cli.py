@@ -38,6 +38,19 @@ class Cli:
             check=False,
         )
 
+    def shell(self, line: str) -> Done:
+        """A line for the shell, in which ``$PYTHON`` is the interpreter."""
+        environment = self._environment | {"PYTHON": sys.executable}
+        return subprocess.run(
+            ["sh", "-c", line],
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def at_once(self, *commands: tuple[str, ...]) -> list[Done]:
         """Several commands that do not depend on each other."""
         with ThreadPoolExecutor(3) as pool:

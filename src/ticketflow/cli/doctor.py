@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
 from ticketflow import wiring
-from ticketflow.cli.console import out, plain, say_json
+from ticketflow.cli.console import counted, out, plain, say_json
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, TicketflowError
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
@@ -71,7 +71,7 @@ async def _knowledge(app: Application) -> Check:
     if found == 0:
         advice = "import some: `ticketflow kb import FOLDER`"
         return Check("knowledge", False, "there are no articles, so no answer can cite one", advice)
-    return Check("knowledge", True, f"{found if found < 1000 else 'at least 1000'} articles")
+    return Check("knowledge", True, counted(found, "article") if found < 1000 else "at least 1000 articles")
 
 
 def _rules(settings: Settings) -> Check:
@@ -79,7 +79,7 @@ def _rules(settings: Settings) -> Check:
         rules = load_routes(settings.routes_file)
     except ConfigurationError as error:
         return _ill("routing", error, "")
-    return Check("routing", True, f"{len(rules)} rules ({settings.routes_file or 'the shipped ones'})")
+    return Check("routing", True, f"{counted(len(rules), 'rule')} ({settings.routes_file or 'the shipped ones'})")
 
 
 async def _model(settings: Settings) -> Check:

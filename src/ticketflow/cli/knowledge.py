@@ -17,7 +17,7 @@ from ticketflow.cli.console import (
     with_application,
 )
 from ticketflow.domain.errors import Invalid
-from ticketflow.knowledge.articles import read
+from ticketflow.knowledge.articles import read_all
 from ticketflow.samples import articles as samples
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -25,7 +25,7 @@ from ticketflow.wiring import Application
 
 def kb_import(settings: Settings, path: Path) -> int:
     async def run(app: Application) -> int:
-        stored = await app.library.add(read(path))
+        stored = await app.library.add(read_all(path))
         if not stored:
             return fail(Invalid(f"there are no articles in {path}"))
         out.print(f"{counted(stored, 'article')} stored")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -184,5 +187,17 @@ def bench(
 
 def main() -> int:
     """Run the command line. Returns the exit code: 0 done, 1 failed, 2 usage."""
-    result = app(standalone_mode=True)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - closed by the shell with >&-
+        else:
+            # A terminal in another encoding shows a replacement for what it cannot show, and no traceback.
+            getattr(sys, name).reconfigure(errors="replace")
+    try:
+        result = app(standalone_mode=True)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"ticketflow: cannot write: {error.strerror}", file=sys.stderr)  # noqa: T201
+        os._exit(1)  # the interpreter would try to write what is left in the buffer once more
     return int(result or 0)

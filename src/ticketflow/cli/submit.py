@@ -26,6 +26,8 @@ from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 
 CHUNK = 200
+MAX_FIELD = 100_000_000
+"""Characters. Too long a field is one row's problem; with the module's own limit it ended the whole file."""
 _LISTS = ("tags",)
 _OBJECTS = ("metadata",)
 
@@ -134,6 +136,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
 def _csv(text: str) -> Iterator[tuple[int, Any]]:
     if not text.strip():
         return
+    csv.field_size_limit(MAX_FIELD)
     delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:

@@ -65,6 +65,20 @@ def read(path: Path) -> Iterator[Article]:
         )
 
 
+def read_all(path: Path) -> list[Article]:
+    """``read``, whole: nothing of a folder that holds an article that cannot be used, or two with one id.
+
+    Raises ``Invalid`` as ``read`` does.
+    """
+    articles: dict[str, Article] = {}
+    for article in read(path):
+        if article.id in articles:
+            fault = f"two articles have the id {article.id!r}"
+            raise Invalid(f"{path}: {fault}", [FieldProblem("id", fault)])
+        articles[article.id] = article
+    return list(articles.values())
+
+
 def parse_markdown(text: str, fallback_id: str, where: str) -> Article:
     """An article from Markdown with optional YAML front matter (``id``, ``title``, ``category``, ``tags``).
 
@@ -153,6 +167,6 @@ def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_ARTICLE_BYTES and path.suffix == ".md":
             raise Invalid(f"{path}: larger than 1 MB", [FieldProblem("path", "too large")])
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{path}: cannot be read as UTF-8 text", [FieldProblem("path", str(error))]) from error

@@ -68,18 +68,19 @@ def diagram_of(graph: Graph) -> Diagram:
 def write(graph: Graph, path: Path) -> None:
     """Write the picture in the format that the suffix says: ``.png``, ``.svg``, ``.mmd`` (Mermaid) or ``.txt``.
 
-    Raises ``Invalid`` on any other suffix, and if the directory to write to does not exist.
+    Raises ``Invalid`` on any other suffix, and ``OSError`` if the file cannot be written.
     """
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise Invalid(f"cannot draw {path.name!r}: the name must end in {', '.join(_WRITERS)}")
     if not path.parent.is_dir():
-        raise Invalid(f"cannot write {path}: there is no directory {path.parent}")
+        raise FileNotFoundError(f"cannot write {path}: there is no directory {path.parent}")
     path.write_bytes(writer(diagram_of(graph)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; ``argv`` without the program's name. Returns 0, or 2 if ``OUT`` cannot be written to."""
+    """The command line; ``argv`` without the program's name. Returns 0, 1 if ``OUT`` cannot be written,
+    or 2 if its name says no format."""
     parser = argparse.ArgumentParser("python -m ticketflow.workflow.visualize", description="Draw the workflow.")
     parser.add_argument("out", metavar="OUT", nargs="?", type=Path, help=f"a file in {', '.join(_WRITERS)}")
     parser.add_argument("--ascii", action="store_true", help="print plain ASCII, no box characters")
@@ -93,9 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         write(graph, chosen.out)
-    except (Invalid, OSError) as problem:
+    except Invalid as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
+    except OSError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
     return 0
 
 
