@@ -2,22 +2,123 @@
 
 from __future__ import annotations
 
-HOLDING_REPLIES = {
-    "en": "Thank you for writing to us. Your request needs a closer look, so one of our specialists is taking it over "
-    "and will answer you personally. You do not need to do anything in the meantime.",
-    "de": "Vielen Dank für Ihre Nachricht. Ihr Anliegen braucht einen genaueren Blick, deshalb übernimmt es jemand aus "
-    "unserem Fachteam und antwortet Ihnen persönlich. Sie müssen in der Zwischenzeit nichts tun.",
-    "fr": "Merci pour votre message. Votre demande mérite un examen plus attentif : un de nos spécialistes s'en charge "
-    "et vous répondra personnellement. Vous n'avez rien à faire d'ici là.",
-    "es": "Gracias por escribirnos. Su consulta necesita una revisión más detallada, así que uno de nuestros "
-    "especialistas se ocupa de ella y le responderá personalmente. Mientras tanto no tiene que hacer nada.",
-    "it": "Grazie per averci scritto. La sua richiesta merita un esame più attento: se ne occupa uno dei nostri "
-    "specialisti, che le risponderà personalmente. Nel frattempo non deve fare nulla.",
-    "nl": "Bedankt voor uw bericht. Uw vraag verdient een nadere blik; een van onze specialisten neemt hem over en "
-    "antwoordt u persoonlijk. U hoeft intussen niets te doen.",
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Occasion(StrEnum):
+    """What a holding reply answers; each asks for another tone."""
+
+    REQUEST = "request"
+    URGENT = "urgent"
+    HARM = "harm"
+    COMPLAINT = "complaint"
+    THANKS = "thanks"
+
+
+HOLDING_REPLIES: Final[Mapping[Occasion, Mapping[str, str]]] = {
+    Occasion.REQUEST: {
+        "en": "Thank you for writing to us. Your request needs a closer look, so one of our specialists is taking it "
+        "over and will answer you personally. You do not need to do anything in the meantime.",
+        "de": "Vielen Dank für Ihre Nachricht. Ihr Anliegen braucht einen genaueren Blick, deshalb übernimmt es jemand "
+        "aus unserem Fachteam und antwortet Ihnen persönlich. Sie müssen in der Zwischenzeit nichts tun.",
+        "fr": "Merci pour votre message. Votre demande mérite un examen plus attentif : un de nos spécialistes s'en "
+        "charge et vous répondra personnellement. Vous n'avez rien à faire d'ici là.",
+        "es": "Gracias por escribirnos. Su consulta necesita una revisión más detallada, así que uno de nuestros "
+        "especialistas se ocupa de ella y le responderá personalmente. Mientras tanto no tiene que hacer nada.",
+        "it": "Grazie per averci scritto. La sua richiesta merita un esame più attento: se ne occupa uno dei nostri "
+        "specialisti, che le risponderà personalmente. Nel frattempo non deve fare nulla.",
+        "nl": "Bedankt voor uw bericht. Uw vraag verdient een nadere blik; een van onze specialisten neemt hem over en "
+        "antwoordt u persoonlijk. U hoeft intussen niets te doen.",
+    },
+    Occasion.URGENT: {
+        "en": "Thank you for telling us. We have marked your message as urgent and passed it straight to one of our "
+        "specialists, who will answer you personally. If anyone is in danger, please do not wait for us: call your "
+        "local emergency number.",
+        "de": "Danke, dass Sie uns das melden. Wir haben Ihre Nachricht als dringend gekennzeichnet und sofort an "
+        "unser Fachteam gegeben; jemand von dort antwortet Ihnen persönlich. Ist jemand in Gefahr, warten Sie bitte "
+        "nicht auf uns, sondern wählen Sie den örtlichen Notruf.",
+        "fr": "Merci de votre signalement. Nous avons marqué votre message comme urgent et l'avons transmis "
+        "aussitôt à un de nos spécialistes, qui vous répondra personnellement. Si quelqu'un est en danger, n'attendez "
+        "pas notre réponse : appelez le numéro d'urgence local.",
+        "es": "Gracias por avisarnos. Hemos marcado su mensaje como urgente y lo hemos pasado de inmediato a uno de "
+        "nuestros especialistas, que le responderá personalmente. Si alguien está en peligro, no nos espere: llame al "
+        "número de emergencias local.",
+        "it": "Grazie per averci avvisato. Abbiamo segnato il suo messaggio come urgente e lo abbiamo passato subito a "
+        "uno dei nostri specialisti, che le risponderà personalmente. Se qualcuno è in pericolo, non ci aspetti: "
+        "chiami il numero di emergenza locale.",
+        "nl": "Bedankt dat u dit meldt. We hebben uw bericht als dringend aangemerkt en meteen doorgegeven aan een van "
+        "onze specialisten, die u persoonlijk antwoordt. Is er iemand in gevaar, wacht dan niet op ons maar bel het "
+        "plaatselijke noodnummer.",
+    },
+    Occasion.HARM: {
+        "en": "We are very sorry to hear what happened. Your message has gone to one of our colleagues, who will look "
+        "into it with care and answer you personally. If anyone is in danger or needs medical help, please call your "
+        "local emergency number.",
+        "de": "Was geschehen ist, tut uns sehr leid. Ihre Nachricht liegt jetzt bei jemandem aus unserem Team, der "
+        "sich sorgfältig darum kümmert und Ihnen persönlich antwortet. Ist jemand in Gefahr oder braucht ärztliche "
+        "Hilfe, wählen Sie bitte den örtlichen Notruf.",
+        "fr": "Nous sommes vraiment désolés de ce qui est arrivé. Votre message a été transmis à un de nos collègues, "
+        "qui l'examinera avec soin et vous répondra personnellement. Si quelqu'un est en danger ou a besoin de soins, "
+        "appelez le numéro d'urgence local.",
+        "es": "Sentimos mucho lo ocurrido. Su mensaje está ya en manos de uno de nuestros compañeros, que lo atenderá "
+        "con cuidado y le responderá personalmente. Si alguien está en peligro o necesita atención médica, llame al "
+        "número de emergencias local.",
+        "it": "Ci dispiace molto per quanto è accaduto. Il suo messaggio è ora nelle mani di un nostro collega, che se "
+        "ne occuperà con cura e le risponderà personalmente. Se qualcuno è in pericolo o ha bisogno di cure mediche, "
+        "chiami il numero di emergenza locale.",
+        "nl": "We vinden het heel erg wat er is gebeurd. Uw bericht ligt nu bij een collega, die er zorgvuldig naar "
+        "kijkt en u persoonlijk antwoordt. Is er iemand in gevaar of is er medische hulp nodig, bel dan het "
+        "plaatselijke noodnummer.",
+    },
+    Occasion.COMPLAINT: {
+        "en": "We are sorry for the trouble, and that you had to write to us about it. You should not have to explain "
+        "it all again: one of our specialists will read your message together with what you sent us before, and will "
+        "answer you personally.",
+        "de": "Es tut uns leid, dass Sie solchen Ärger haben und uns deswegen schreiben mussten. Sie sollen nicht "
+        "alles noch einmal erklären müssen: Jemand aus unserem Fachteam liest Ihre Nachricht und was Sie uns vorher "
+        "geschickt haben, und antwortet Ihnen persönlich.",
+        "fr": "Nous sommes désolés de ces désagréments et que vous ayez dû nous écrire à ce sujet. Vous n'aurez pas à "
+        "tout réexpliquer : un de nos spécialistes lira votre message avec ce que vous nous avez déjà envoyé, et vous "
+        "répondra personnellement.",
+        "es": "Lamentamos las molestias y que haya tenido que escribirnos por ello. No tendrá que explicarlo todo otra "
+        "vez: uno de nuestros especialistas leerá su mensaje junto con lo que nos envió antes y le responderá "
+        "personalmente.",
+        "it": "Ci dispiace per i disagi e che abbia dovuto scriverci per questo. Non dovrà spiegare tutto di nuovo: "
+        "uno dei nostri specialisti leggerà il suo messaggio insieme a quanto ci ha già inviato e le risponderà "
+        "personalmente.",
+        "nl": "Het spijt ons dat u hier last van hebt en ons erover moest schrijven. U hoeft niet alles opnieuw uit te "
+        "leggen: een van onze specialisten leest uw bericht en wat u ons eerder stuurde, en antwoordt u persoonlijk.",
+    },
+    Occasion.THANKS: {
+        "en": "Thank you for letting us know, we are glad to hear from you. If anything else comes up, just write "
+        "to us.",
+        "de": "Danke für Ihre Rückmeldung, darüber freuen wir uns. Wenn noch etwas ist, schreiben Sie uns einfach.",
+        "fr": "Merci pour ce retour, il nous fait plaisir. Si vous avez une autre question, écrivez-nous.",
+        "es": "Gracias por decírnoslo, nos alegra mucho. Si necesita algo más, escríbanos.",
+        "it": "Grazie di avercelo detto, ci fa piacere. Se le serve altro, ci scriva.",
+        "nl": "Bedankt voor uw bericht, dat horen we graag. Is er nog iets, schrijf ons dan gerust.",
+    },
+}
+
+_ISSUES: Final = {
+    "safety": Occasion.HARM,
+    "injury": Occasion.HARM,
+    "complaint": Occasion.COMPLAINT,
+    "legal": Occasion.COMPLAINT,
+    "account_security": Occasion.URGENT,
+    "thanks": Occasion.THANKS,
 }
 
 
-def holding_reply(language: str) -> str:
+def occasion(priority: str, issue_type: object) -> Occasion:
+    """What a ticket calls for, by what was classified and extracted."""
+    default = Occasion.URGENT if priority == "urgent" else Occasion.REQUEST
+    return _ISSUES.get(str(issue_type), default)
+
+
+def holding_reply(language: str, occasion: Occasion = Occasion.REQUEST) -> str:
     """The reply in the customer's language (ISO 639-1, any case or region), else in English."""
-    return HOLDING_REPLIES.get(language.lower().split("-")[0].split("_")[0], HOLDING_REPLIES["en"])
+    replies = HOLDING_REPLIES[occasion]
+    return replies.get(language.lower().split("-")[0].split("_")[0], replies["en"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ticketflow.domain.tickets import Disposition
-from ticketflow.workflow.holding import holding_reply
+from ticketflow.workflow.holding import holding_reply, occasion
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.frame import Outcome, spent
 
@@ -21,7 +21,8 @@ async def finalize(state: State, context: RunContext) -> Outcome:
         sources = [{"article_id": cited, "title": titles[cited]} for cited in dict.fromkeys(drafted["citations"])]
     else:
         disposition = Disposition.ESCALATED
-        reply = holding_reply(state["classify"]["language"])
+        classified, issue = state["classify"], state["extract"].get("issue_type")
+        reply = holding_reply(classified["language"], occasion(classified["priority"], issue))
     output: dict[str, Any] = {"reply": reply, "sources": sources, "disposition": disposition}
     result = {
         "category": state["classify"]["category"],

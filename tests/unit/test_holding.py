@@ -1,0 +1,61 @@
+"""What a customer hears when a person takes over, and that it fits what they wrote."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from ticketflow.workflow.holding import HOLDING_REPLIES, Occasion, holding_reply, occasion
+from ticketflow.workflow.state import RunContext, State
+from ticketflow.workflow.steps.finalize import finalize
+
+
+@pytest.mark.parametrize(
+    ("priority", "issue", "expected"),
+    [
+        ("medium", "refund", Occasion.REQUEST),
+        ("high", None, Occasion.REQUEST),
+        ("urgent", "malfunction", Occasion.URGENT),
+        ("high", "account_security", Occasion.URGENT),
+        ("urgent", "safety", Occasion.HARM),
+        ("high", "complaint", Occasion.COMPLAINT),
+        ("medium", "legal", Occasion.COMPLAINT),
+        ("low", "thanks", Occasion.THANKS),
+    ],
+)
+def test_priority_and_issue_decide_the_tone(priority: str, issue: str | None, expected: Occasion) -> None:
+    assert occasion(priority, issue) is expected
+
+
+def test_only_where_there_is_time_is_anybody_told_to_do_nothing() -> None:
+    calm = "do not need to do anything"
+    assert [each for each in Occasion if calm in holding_reply("en", each)] == [Occasion.REQUEST]
+    for each in (Occasion.URGENT, Occasion.HARM):
+        assert "your local emergency number" in holding_reply("en", each)
+    assert "sorry" in holding_reply("en", Occasion.COMPLAINT)
+
+
+def test_every_occasion_is_spoken_in_every_language() -> None:
+    languages = set(HOLDING_REPLIES[Occasion.REQUEST])
+    assert all(set(HOLDING_REPLIES[each]) == languages for each in Occasion)
+    assert holding_reply("DE-at", Occasion.URGENT) == HOLDING_REPLIES[Occasion.URGENT]["de"]
+    assert holding_reply("ja", Occasion.URGENT) == HOLDING_REPLIES[Occasion.URGENT]["en"]
+
+
+async def test_a_ticket_that_skips_the_answer_gets_the_fitting_reply() -> None:
+    state = cast(
+        State,
+        {
+            "classify": {"category": "technical", "priority": "urgent", "language": "de"},
+            "extract": {"product": "Badger", "issue_type": "malfunction"},
+        },
+    )
+    outcome = await finalize(state, _context())
+    assert outcome.output["disposition"] == "escalated"
+    assert outcome.output["reply"] == HOLDING_REPLIES[Occasion.URGENT]["de"]
+
+
+def _context() -> RunContext:
+    return cast(RunContext, SimpleNamespace(tools=SimpleNamespace(model=SimpleNamespace(name="rules"))))
