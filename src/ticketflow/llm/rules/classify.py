@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+from ticketflow.llm.rules.concerns import Concern, concern
 from ticketflow.llm.rules.language import language_of
 from ticketflow.llm.rules.lexicon import CATEGORY_CUES, NEGATIONS, PRIORITY_CUES, Cue
 from ticketflow.llm.rules.words import REPLY, Phrases, of_ticket, stems
 
+_SENTENCE_END = re.compile(r"[.!?]+")
 _SUBJECT_WEIGHT = 1.6
 _REPLY_SUBJECT_WEIGHT = 0.4
 _EARLY, _LATE, _LATE_WEIGHT = 120, 400, 0.6
@@ -80,8 +83,11 @@ def read(subject: str, body: str) -> Reading:
 def _priority(asked: object, subject: str, body: str) -> tuple[str, list[str]]:
     if asked in ("low", "medium", "high", "urgent"):
         return str(asked), ["the customer"]
+    if concern(subject, body) is Concern.SECURITY:
+        return "urgent", ["account security"]
     raised, lowered, causes = [0.0], 0.0, list[str]()
-    for text in (stems(subject), stems(body)):
+    # A "not" in one sentence denies nothing in the next.
+    for text in map(stems, _SENTENCE_END.split(f"{subject}. {body}")):
         for place, phrase, weight in _priority_phrases().find(text):
             if phrase in causes or (weight > 0 and _negated(text, place)):
                 continue

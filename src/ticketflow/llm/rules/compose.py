@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ticketflow.llm.rules.concerns import concern
 from ticketflow.llm.rules.phrases import Voice, voice
-from ticketflow.llm.rules.relevance import Passage, ranked_passages, sensitive
-from ticketflow.llm.rules.words import unmarked
+from ticketflow.llm.rules.relevance import Passage, ranked_passages
+from ticketflow.llm.rules.words import of_ticket, unmarked
 
 _ORDER = re.compile(r"#?[A-Z0-9][A-Z0-9-]{2,24}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -32,7 +33,7 @@ def _composed(
     """``without`` are articles, ``struck`` sentences that must not be used."""
     speaks = voice((material.get("classification") or {}).get("language"))
     chosen: list[tuple[Passage, str]] = []
-    if not sensitive(material):
+    if not concern(*of_ticket(material)):
         for passage in ranked_passages(material):
             if not passage.fits or passage.article_id in without or len(chosen) == at_most:
                 continue

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from ticketflow.llm.rules.classify import Reading, read
-from ticketflow.llm.rules.words import of_ticket, plain, set_of, stems
+from ticketflow.llm.rules.classify import read
+from ticketflow.llm.rules.concerns import concern, only_thanks
+from ticketflow.llm.rules.language import language_of
+from ticketflow.llm.rules.words import of_ticket, plain, requests, set_of, stems
 
 # CL-48213, BR-20417-X, ORD-2024-00017: letters, then groups with dashes between.
 _DASHED = re.compile(r"(?<![\w-])[A-Za-z]{1,6}(?:-[A-Za-z0-9]{1,12}){1,3}(?![\w-])")
@@ -33,12 +35,25 @@ _NAME = re.compile(
     r"(?<!\w)(?:[A-Z][a-zA-Z0-9]{2,20}|[a-z][A-Z][a-zA-Z]{2,20})"
     r"(?:[ -](?:[A-Z][a-zA-Z0-9]{1,20}|[A-Z]?\d{1,5}[A-Za-z]{0,3})(?!\w)){0,3}"
 )
-_DETERMINER = (
-    "(?:my|our|your|the|this|a|an|one|two|both|mein|meine|meinen|der|die|das|den|dem"
-    "|mon|ma|mes|mi|mis|il|mio|mia|mijn|de|het)"
+_DETERMINERS = {
+    "en": "my|our|your|the|this|a|an|one|two|both",
+    "de": "mein|meine|meinen|unser|unsere|der|die|das|den|dem",
+    "fr": "mon|ma|mes|notre|le|la|un|une",
+    "es": "mi|mis|nuestro|el|la|un|una",
+    "it": "il|mio|mia|nostro|un|una",
+    "nl": "mijn|onze|de|het|een",
+}
+_IS_DETERMINER = {language: re.compile(words, re.IGNORECASE) for language, words in _DETERMINERS.items()}
+_INTRODUCED = {
+    language: re.compile(rf"(?:\b(?:{words})|\b\d{{1,4}})\s$", re.IGNORECASE)
+    for language, words in _DETERMINERS.items()
+}
+_STREET = re.compile(
+    r"\b(?:street|road|avenue|lane|an der|auf der|am|rue|rua|via|viale|calle|avenida|platz|weg|plein)\b"
+    r"|(?:stra(?:ß|ss)e|straat|laan)\b",
+    re.IGNORECASE,
 )
-_IS_DETERMINER = re.compile(_DETERMINER, re.IGNORECASE)
-_INTRODUCED = re.compile(rf"(?:\b{_DETERMINER}|\b\d{{1,4}})\s$", re.IGNORECASE)
+_PLACE = re.compile(r"\b(?:to|in|from|at|near|nach|aus)\s$")
 _BEFORE = 12
 _SIGN_OFF = re.compile(
     r"\b(?:(?:kind|best|warm) (?:regards|wishes)|regards|sincerely|faithfully|cheers|thanks|thank you|greetings"
@@ -50,19 +65,23 @@ _NOT_PRODUCTS = set_of(
     "september october november december christmas easter paypal visa mastercard amex bancontact klarna english "
     "german french spanish italian dutch dear hello team sirs madam madams mrs email mail internet google apple "
     "europe swiss belgian germany france spain italy belgium denmark norway monsieur madame herr frau urgent refund "
-    "order invoice account password"
+    "order invoice account password parcel package delivery warranty repair payment netherlands denmark app mum mom "
+    "dad wife husband privacy paket bestellung konto rechnung passwort "
+    "lieferung garantie rücksendung"
 )
 _FEWEST_SIGNS = 3
+_ASKED_WEIGHT = 1.5
 _LONGEST_VALUE = 200
 
 
 def extract(material: Mapping[str, Any]) -> dict[str, str | None]:
     subject, body = of_ticket(material)
     classification = material.get("classification") or {}
+    language = str(classification.get("language") or language_of(f"{subject}\n{body}"))
     facts: dict[str, str | None] = {
         "order_id": order_id(f"{subject}\n{body}"),
-        "product": product(subject, body),
-        "issue_type": _issue(read(subject, body), classification.get("category")),
+        "product": product(subject, body, language),
+        "issue_type": _issue(subject, body, classification.get("category")),
         "urgency": str(classification["priority"]) if classification.get("priority") else None,
     }
     lines = plain(str((material.get("ticket") or {}).get("body") or "")).splitlines()
@@ -71,9 +90,19 @@ def extract(material: Mapping[str, Any]) -> dict[str, str | None]:
     return facts
 
 
-def _issue(reading: Reading, category: object) -> str:
-    """The kind of issue with the strongest cue, within the ticket's category where that has one."""
-    strengths = reading.issues.get(str(category)) or reading.issues.get(reading.category) or {}
+def _issue(subject: str, body: str, category: object) -> str:
+    """What concerns a person most, else the issue with the strongest cue, within the ticket's category if it has one.
+
+    What the customer asks for decides before what they tell.
+    """
+    if only_thanks(subject, body):
+        return "thanks"
+    if found := concern(subject, body):
+        return found.value
+    told, asked = read(subject, body), read("", requests(body))
+    strengths = dict(told.issues.get(str(category)) or told.issues.get(told.category) or {})
+    for issue, strength in asked.issues.get(str(category), {}).items():
+        strengths[issue] = max(strengths.get(issue, 0.0), strength * _ASKED_WEIGHT)
     return max(strengths, key=lambda issue: strengths[issue], default="question")
 
 
@@ -104,25 +133,39 @@ def _likelihood(text: str, place: int) -> int:
     return -2 if last_other else 0
 
 
-def product(subject: str, body: str) -> str | None:
+def product(subject: str, body: str, language: str = "en") -> str | None:
     """The capitalised name that the ticket speaks of most, in the singular; None where nothing stands out."""
+    speech = language if language in _DETERMINERS else "en"
     signs: Counter[str] = Counter()
+    said = set(stems(body))
     for text, weight in ((subject, 2), (_before_sign_off(body), 1)):
         for found in _NAME.finditer(text):
             first, _, rest = found[0].partition(" ")
-            starts_with_determiner = _IS_DETERMINER.fullmatch(first) is not None
+            starts_with_determiner = _IS_DETERMINER[speech].fullmatch(first) is not None
             name = rest if starts_with_determiner else found[0]
             numbered = any(map(str.isdigit, name))
-            if not name or name.casefold() in _NOT_PRODUCTS or (name.isupper() and not numbered):
-                continue
             before = text[max(0, found.start() - _BEFORE) : found.start()]
-            if starts_with_determiner or _INTRODUCED.search(before):
+            if (
+                not name
+                or not _NOT_PRODUCTS.isdisjoint((name.casefold(), name.casefold().split()[0]))
+                or (name.isupper() and not numbered)
+            ):
+                continue
+            if _PLACE.search(before) or (numbered and _STREET.search(before + name)):
+                continue
+            if starts_with_determiner or _INTRODUCED[speech].search(before):
                 signs[_singular(name)] += (3 if numbered else 2) * weight
             elif before.strip() and before.rstrip()[-1] not in ".!?:,;-\n>":
                 signs[_singular(name)] += weight
+            elif before.strip() and text is subject and speech != "de" and set(stems(name)) <= said:
+                signs[_singular(name)] += _FEWEST_SIGNS
     # German capitalises every noun, so one sign is not enough, unless the subject holds the name too.
     headline = set(stems(subject))
-    likely = [(n, len(name), name) for name, n in signs.items() if n >= _FEWEST_SIGNS or headline >= set(stems(name))]
+    likely = [
+        (n, len(name), name)
+        for name, n in signs.items()
+        if n >= _FEWEST_SIGNS or headline >= set(stems(name)) or (n >= 2 and speech != "de" and " " not in name)
+    ]
     return max(likely)[2] if likely else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ticketflow.llm.rules.words import STOPWORDS, tokens
 
@@ -16,19 +16,26 @@ _SCRIPTS = (
     ("\u0600", "\u06ff", "ar"),
 )
 _ENOUGH = 400
+_LEAST_EVIDENCE = 2
+"""So many different words must speak for another language than English: the "y" in a product's name is not Spanish."""
 
 
 def language_of(text: str) -> str:
     """An ISO 639-1 code. ``en`` when in doubt, which is often so for a text of a few words."""
     words = tokens(text[:4_000])[:_ENOUGH]
     counts: Counter[str] = Counter()
+    evidence: defaultdict[str, set[str]] = defaultdict(set)
     for word in words:
         for language, common in STOPWORDS.items():
             if word in common:
                 counts[language] += 1
-    if counts:
-        # max keeps the first of equals, and English comes first
-        return max(STOPWORDS, key=lambda language: counts[language])
+                if len(word) > 1:
+                    evidence[language].add(word)
+    likely = [each for each in STOPWORDS if each == "en" or len(evidence[each]) >= _LEAST_EVIDENCE]
+    # max keeps the first of equals, and English comes first
+    best = max(likely, key=lambda language: counts[language])
+    if counts[best]:
+        return best
     letters = [char for char in text[:_ENOUGH] if char.isalpha()]
     for first, last, language in _SCRIPTS:
         if sum(first <= char <= last for char in letters) * 4 > len(letters):

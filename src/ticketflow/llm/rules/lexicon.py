@@ -71,7 +71,8 @@ CATEGORY_CUES: Final[list[tuple[str, Cue]]] = [
                            "browser, android, iphone, ios, sync, synchronize, server, database, log file, battery, "
                            "sensor, motor, reset the device, factory reset, contactless", "how_to"),
     *_cues("technical", 1.5, "error, broken, fault, faulty, slow, fail, noise, half way, blink, flash, stops, leak, "
-                             "inaccurate, stuck, too fast, too slow, fast, minutes late, loses time, alarm, silent",
+                             "inaccurate, stuck, too fast, too slow, fast, minutes late, minutes a week, minutes a "
+                             "day, loses time, gains, alarm, silent",
                              "malfunction", negatable=True),
     *_cues("technical", 0.8, "app, website, screen, button, feature, device, setting, page, isn't, doesn't, won't",
                              "how_to"),
@@ -85,10 +86,10 @@ CATEGORY_CUES: Final[list[tuple[str, Cue]]] = [
                          "my account, activation, confirmation email, activation mail", "login"),
     *_cues("account", 3.5, "two factor, two step, 2fa, mfa, authenticator, verification code, backup code, one time "
                            "code, security code, six digit code, verify my identity, identity verification, "
-                           "verification, identity, verify, passcode, pin", "login"),
+                           "verification, identity, verify, passcode, pin, lost my phone, lost phone", "login"),
     *_cues("account", 4, "in my account without, someone is in my account, somebody is in my account, hacked, "
                          "compromised, unauthorized access, someone else, logged in from, stolen phone, phone was "
-                         "stolen, lost my phone, phishing, freeze the account, suspicious login, fraudulent, fraud, "
+                         "stolen, phishing, freeze the account, suspicious login, fraudulent, fraud, "
                          "stolen, using my card, been stolen", "account_security"),
     *_cues("account", 4, "delete my account, close my account, deactivate my account, terminate my account, personal "
                          "data, gdpr, data protection, copy of my data, all my data, right to be forgotten, "
@@ -188,11 +189,4 @@ PRIORITY_CUES: Final[list[_Urgency]] = [
 NEGATIONS: Final = (
     "no, not, never, without, neither, nor, none, isn't, aren't, wasn't, nicht, kein, keine, ohne, pas, sans, sin, "
     "non, senza, niet, geen, zonder"
-)
-
-# With one of these in it, a ticket is for a person, however well an article seems to fit.
-SENSITIVE: Final = (
-    "hospital, injured, injury, hurt my, hurt myself, hurt me, insurer, lawyer, solicitor, legal action, sue you, "
-    "police, suicide, kill myself, discrimination, harassment, journalist, data breach, verletzt, krankenhaus, anwalt, "
-    "blessé, hôpital, avocat, abogado, avvocato, advocaat, gewond"
 )

@@ -6,13 +6,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from ticketflow.llm.rules.classify import classify
 from ticketflow.llm.rules.extract import extract
-from ticketflow.llm.rules.lexicon import SENSITIVE
-from ticketflow.llm.rules.words import REPLY, Phrases, of_ticket, stems, subject_words
+from ticketflow.llm.rules.words import REPLY, of_ticket, stems, subject_words
 
 _INTERNAL = re.compile(r"^\W*internal\b|\(internal\b", re.IGNORECASE)
 _VAGUE_KINDS = frozenset(stems("question how to malfunction general access"))
@@ -37,12 +35,6 @@ class Passage(NamedTuple):
     text: str
     score: float
     fits: bool
-
-
-def sensitive(material: Mapping[str, Any]) -> bool:
-    """Whether the ticket touches what no rule may answer: injury, law, the press."""
-    subject, body = of_ticket(material)
-    return next(_sensitive_phrases().find(stems(f"{subject} {body}")), None) is not None
 
 
 def ranked_passages(material: Mapping[str, Any]) -> list[Passage]:
@@ -102,11 +94,6 @@ def _central_words(subject: str, issue: object) -> frozenset[str]:
 
 def passages_of(article: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [passage for passage in article.get("passages") or () if passage.get("text")]
-
-
-@cache
-def _sensitive_phrases() -> Phrases[bool]:
-    return Phrases((phrase.strip(), True) for phrase in SENSITIVE.split(","))
 
 
 def _passage_words(passage: Mapping[str, Any]) -> frozenset[str]:

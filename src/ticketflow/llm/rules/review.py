@@ -8,9 +8,10 @@ from functools import cache
 from typing import Any
 
 from ticketflow.llm.rules.compose import split
+from ticketflow.llm.rules.concerns import concern, only_thanks
 from ticketflow.llm.rules.phrases import VOICES
-from ticketflow.llm.rules.relevance import passages_of, ranked_passages, sensitive
-from ticketflow.llm.rules.words import plain, subject_words, unmarked
+from ticketflow.llm.rules.relevance import passages_of, ranked_passages
+from ticketflow.llm.rules.words import of_ticket, plain, subject_words, unmarked
 
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\"']{1,500}", re.IGNORECASE)
 _AMOUNT = re.compile(
@@ -58,8 +59,10 @@ def review(material: Mapping[str, Any]) -> dict[str, Any]:
         verdict, problems = "escalate", ["no article answers this", *problems]
     elif not fits and not unknown:
         verdict, problems = "escalate", ["the cited article does not fit the ticket", *problems]
-    if sensitive(material):
-        verdict, problems = "escalate", ["the ticket needs a person: it speaks of injury, law or the press", *problems]
+    if only_thanks(*of_ticket(material)):
+        verdict, problems = "escalate", ["the ticket asks for nothing, it says thank you"]
+    if found := concern(*of_ticket(material)):
+        verdict, problems = "escalate", [f"the ticket needs a person: {found.reason}", *problems]
     accuracy = _BEST_ACCURACY * share * (1.0 if fits else 0.4) * (0.5 if unknown else 1.0)
     scores = {"accuracy": accuracy, "tone": tone, "policy": max(0.0, 1.0 - 0.4 * len(breaches))}
     return {

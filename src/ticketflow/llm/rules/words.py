@@ -37,6 +37,22 @@ _COMMAND = re.compile(
 )
 
 
+_REQUEST = re.compile(
+    r"\b(?:please|pls|can you|could you|can i|could i|how (?:do|can) i|tell me|let me know|i (?:want|need|wish)"
+    r"|(?:i|we) would (?:like|also|be grateful)|i'd like|would like|want to|my question is"
+    r"|i wonder|bitte|möchte|muss ich|können sie|je voudrais"
+    r"|pouvez-vous|quiero|quisiera|vorrei|graag)\b",
+    re.IGNORECASE,
+)
+
+
+_REFUSAL = re.compile(
+    r"\b(?:no longer (?:want|need)|(?:do not|don't) (?:want|need) (?:a|an|the|any)|please (?:do not|don't))\b",
+    re.IGNORECASE,
+)
+_SPELLINGS = {"swop": "swap", "color": "colour", "center": "centre", "orderd": "ordered", "deletion": "deleting"}
+
+
 def set_of(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
@@ -79,7 +95,8 @@ STOPWORDS: Mapping[str, frozenset[str]] = {
 _NO_SUBJECT = frozenset(word for words in STOPWORDS.values() for word in words) | set_of(
     "am im ive dont doesnt didnt cant also still again now get got go after before back one two day days week "
     "weeks regards kind best sincerely dear team help need want like know tell let see say said way thing "
-    "something anything"
+    "something anything whether because only going gone here make made use used first "
+    "too much must myself yourself yourselves very more most even well such each same other"
 )
 
 
@@ -131,6 +148,16 @@ def sentences(text: str) -> list[str]:
     return [found.strip() for found in _SENTENCE.findall(text) if found.strip()]
 
 
+def requests(text: str) -> str:
+    """The sentences that ask or wish for something; empty where none does."""
+    return "\n".join(each for each in sentences(text) if each.endswith("?") or _REQUEST.search(each))
+
+
+def wishes(text: str) -> str:
+    """The text without the sentences that say what is not wanted."""
+    return "\n".join(each for each in sentences(text) if not _REFUSAL.search(each))
+
+
 def tokens(text: str) -> list[str]:
     """The words in lower case, in order, with typewriter apostrophes; what is too long to be a word is left out."""
     folded = text.casefold().replace("\u2019", "'")
@@ -141,6 +168,7 @@ def tokens(text: str) -> list[str]:
 def stem(word: str) -> str:
     """A common beginning for a word's forms: charge, charged and charging are one. Crude, but alike on both sides."""
     word = word.replace("'s", "").replace("'", "")
+    word = _SPELLINGS.get(word, word)
     if len(word) > 4 and word.endswith(("ies", "ied")):
         return word[:-3] + "y"
     for ending, shortest in (("ing", 6), ("ed", 5), ("es", 5), ("en", 7), ("s", 4)):

@@ -1,0 +1,106 @@
+"""What no rule may answer, however well an article seems to fit: such a ticket is for a person."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from ticketflow.llm.rules.words import REPLY, Phrases, stems
+
+
+class Concern(StrEnum):
+    """Why a ticket needs a person, gravest first; the value is what ``issue_type`` says of it."""
+
+    SAFETY = "safety"
+    SECURITY = "account_security"
+    LEGAL = "legal"
+    COMPLAINT = "complaint"
+
+    @property
+    def reason(self) -> str:
+        return _REASONS[self]
+
+
+_REASONS: Final = {
+    Concern.SAFETY: "it speaks of injury or danger",
+    Concern.SECURITY: "somebody else seems to be in the customer's account",
+    Concern.LEGAL: "it speaks of law, insurance or the press",
+    Concern.COMPLAINT: "it is a complaint that earlier answers did not settle",
+}
+
+_PHRASES: Final = {
+    Concern.SAFETY: (
+        "hospital, injured, injury, hurt my, hurt myself, hurt me, suicide, kill myself, bleeding, unconscious, caught "
+        "fire, on fire, gas leak, electric shock, verletzt, krankenhaus, blessé, "
+        "hôpital, herido, ferito, gewond"
+    ),
+    Concern.SECURITY: (
+        "hacked, hacker, account takeover, taken over my account, took over my account, someone is in my account, "
+        "somebody is in my account, someone else is in my account, stranger in my account, in my account without, into "
+        "my account without, broke into my account, broken into my account, someone logged in, somebody logged in, "
+        "someone else logged in, logged in without my, logged in from, unauthorized access, unauthorised access, "
+        "unauthorized login, unauthorised login, suspicious login, login that was not me, someone changed my, somebody "
+        "changed my, someone else changed my, changed my password without, changed my email without, account was "
+        "compromised, account is compromised, account has been compromised, account was stolen, stole my account, "
+        "freeze my account, freeze the account, identity theft, data breach, security breach, gehackt, "
+        "piraté, hackeado, hackeada, hackerato"
+    ),
+    Concern.LEGAL: (
+        "insurer, lawyer, solicitor, attorney, legal action, take you to court, small claims, sue you, police, "
+        "ombudsman, consumer protection, trading standards, discrimination, harassment, journalist, to the press, "
+        "to the newspapers, to the media, anwalt, rechtsanwalt, verbraucherzentrale, anzeige erstatten, avocat, "
+        "abogado, avvocato, advocaat"
+    ),
+    Concern.COMPLAINT: (
+        "third time, fourth time, fifth time, third complaint, second complaint, third email, third message, third "
+        "request, third ticket, second time i am writing, second time i write, second time i'm writing, time i am "
+        "writing, time i write, already written twice, already wrote twice, written three times, wrote three times, "
+        "written several times, contacted you several times, contacted you three times, nobody answers me, nobody "
+        "replies, no one answers me, no one replies, never got an answer, never got a reply, no answer to my, no reply "
+        "to my, ignored my, ignoring my, ignoring me, formal complaint, official complaint, file a complaint, make a "
+        "complaint, chargeback, charge back, reverse the payment, reverse the charge, dispute the payment, dispute the "
+        "charge, negative review, bad review, leave a review, one star review, trustpilot, zum dritten mal, zum "
+        "wiederholten mal, beschwerde, troisième fois, tercera vez, queja, terza volta, derde keer, klacht"
+    ),
+}
+
+_THANKS: Final = "thank, thanks, thx, cheers, danke, dank, merci, gracias, grazie, bedankt"
+_CONTENT: Final = (
+    "thank thanks thx cheers you so much very many a lot for your the quick fast great kind help support reply answer "
+    "that this it is now works work working worked solved solves fixed resolved sorted did trick again all perfect "
+    "perfectly fine good well everything problem issue and have nice day best regards wishes i really appreciate am "
+    "happy we hi hello dear team support was has been just wanted to say danke dank vielen für die schnelle hilfe das "
+    "hat geklappt funktioniert jetzt merci beaucoup pour votre aide gracias por su ayuda muchas grazie mille bedankt"
+)
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST_THANKS = 40
+
+
+def concern(subject: str, body: str) -> Concern | None:
+    """The gravest that the ticket's words speak of."""
+    found = {found.value for text in (subject, body) for found in _phrases().find(stems(text))}
+    return next((each for each in Concern if each in found), None)
+
+
+def only_thanks(subject: str, body: str) -> bool:
+    """Whether the ticket thanks and asks for nothing. A reply's subject is an earlier message's."""
+    words = _WORD.findall(body if REPLY.match(subject) else f"{subject}\n{body}")
+    if len(words) > _LONGEST_THANKS or "?" in body:
+        return False
+    thanks, content = _thanks_words()
+    strangers = [place for place, word in enumerate(words) if word.casefold() not in content]
+    # What is no word of thanks may only be the name at the end.
+    signed = all(place >= len(words) - 2 and words[place][0].isupper() for place in strangers)
+    return signed and any(word.casefold() in thanks for word in words)
+
+
+@cache
+def _thanks_words() -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(_THANKS.split(", ")), frozenset(_CONTENT.split())
+
+
+@cache
+def _phrases() -> Phrases[Concern]:
+    return Phrases((phrase.strip(), kind) for kind, listed in _PHRASES.items() for phrase in listed.split(","))
