@@ -10,7 +10,7 @@ from typing import Any
 from ticketflow.llm.rules.compose import split
 from ticketflow.llm.rules.concerns import concern, only_thanks
 from ticketflow.llm.rules.phrases import VOICES
-from ticketflow.llm.rules.relevance import passages_of, ranked_passages
+from ticketflow.llm.rules.relevance import coverage, passages_of, ranked_passages
 from ticketflow.llm.rules.words import of_ticket, plain, subject_words, unmarked
 
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\"']{1,500}", re.IGNORECASE)
@@ -30,8 +30,12 @@ _GROUNDED_SHARE = 0.7
 _LEAST_GROUNDED = 0.8
 _QUOTED = 160
 _LONGEST_REPLY = 5_000
-_BEST_ACCURACY = 0.9
-"""What is quoted faithfully may still be the wrong answer, and these rules cannot tell."""
+_LEAST_COVERED = 0.25
+"""A reply that passes over three quarters of what was asked is for a person to write."""
+_GROUNDED_PART, _COVERED_PART = 0.5, 0.4
+"""Accuracy is never 1: what is quoted faithfully may still be the wrong answer, and these rules cannot tell."""
+_LEAST_TONE = 0.7
+_PLEASANT_LENGTH, _LENGTH_MALUS = 120, 0.2
 
 
 def review(material: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,20 +54,29 @@ def review(material: Mapping[str, Any]) -> dict[str, Any]:
     loose, share = _loose_sentences(text, known)
     fits = bool(sources) and _fits(material, {str(source.get("id")) for source in sources})
 
+    covered = coverage(material, text)
+
     problems = [f"cites {each[:80]}, which is not among the articles" for each in unknown]
     problems += breaches
     problems += [f'no cited article says: "{sentence[:_QUOTED]}"' for sentence in loose[:5]]
-    problems += ["the tone is not that of a support reply"] if tone < 0.7 else []
-    verdict = "revise" if unknown or breaches or share < _LEAST_GROUNDED or tone < 0.7 else "approve"
+    problems += ["the tone is not that of a support reply"] if tone < _LEAST_TONE else []
+    verdict = "revise" if unknown or breaches or share < _LEAST_GROUNDED or tone < _LEAST_TONE else "approve"
+    found = concern(*of_ticket(material))
     if not cited:
         verdict, problems = "escalate", ["no article answers this", *problems]
     elif not fits and not unknown:
         verdict, problems = "escalate", ["the cited article does not fit the ticket", *problems]
+    elif covered < _LEAST_COVERED and verdict == "approve":
+        verdict, problems = "escalate", [f"speaks of only {covered:.0%} of what the ticket asks for"]
     if only_thanks(*of_ticket(material)):
         verdict, problems = "escalate", ["the ticket asks for nothing, it says thank you"]
-    if found := concern(*of_ticket(material)):
+    if found:
         verdict, problems = "escalate", [f"the ticket needs a person: {found.reason}", *problems]
-    accuracy = _BEST_ACCURACY * share * (1.0 if fits else 0.4) * (0.5 if unknown else 1.0)
+    accuracy = (
+        share * (_GROUNDED_PART + _COVERED_PART * covered) * (1.0 if fits else 0.4) * (0.5 if unknown else 1.0)
+        if cited
+        else 0.0
+    )
     scores = {"accuracy": accuracy, "tone": tone, "policy": max(0.0, 1.0 - 0.4 * len(breaches))}
     return {
         "verdict": verdict,
@@ -105,9 +118,11 @@ def _breaches(text: str, known: str) -> Iterator[str]:
 
 
 def _tone(text: str) -> float:
-    shouted = sum(word.isupper() and len(word) > 3 for word in text.split())
+    """Less for rude words and shouting, and a little less for every word that a hurried reader could do without."""
+    words = text.split()
+    shouted = sum(word.isupper() and len(word) > 3 for word in words)
     score = 1.0 - 0.5 * len(_RUDE.findall(text)) - 0.1 * text.count("!!") - 0.05 * max(0, shouted - 3)
-    return max(0.0, min(0.95, score))
+    return max(0.0, score - min(_LENGTH_MALUS, max(0, len(words) - _PLEASANT_LENGTH) / 1_000))
 
 
 def _plain_text(sources: Sequence[Mapping[str, Any]]) -> str:
@@ -133,6 +148,7 @@ def _own_beginnings() -> tuple[str, ...]:
             voice.greeting,
             *voice.thanks.values(),
             voice.quoting,
+            voice.foreign,
             voice.more,
             voice.closing,
             voice.holding,

@@ -9,13 +9,16 @@ from typing import Any
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.frame import Outcome
 
+PASSAGES = 5
+"""Of each article: most are no longer, and a shorter choice left out the very section that a ticket asked for."""
+
 
 async def research(state: State, context: RunContext) -> Outcome:
     """The best articles with their best passages, and the customer's latest other tickets."""
     ticket, facts = context.ticket, state["extract"]
     known = [value for value in (facts.get("product"), facts.get("issue_type")) if isinstance(value, str)]
     hits, past = await asyncio.gather(
-        context.tools.search.search("\n".join([ticket.subject, *known, ticket.body])),
+        context.tools.search.search("\n".join([ticket.subject, *known, ticket.body]), passages=PASSAGES),
         context.tools.history.history(ticket.customer_id, ticket.id),
     )
     output: dict[str, Any] = {
