@@ -94,6 +94,14 @@ def test_the_passage_that_is_asked_for_comes_first() -> None:
     assert text.index("Change Wi-Fi") < text.index("Unplug the Burrow")
 
 
+@pytest.mark.parametrize("question", ["I forgot my password, how do I reset it?", "How do I reset my password?"])
+def test_a_short_question_is_answered_with_a_section_and_not_with_an_introduction(question: str) -> None:
+    made = draft(material(question, question))
+    assert made["citations"] == ["reset-password"]
+    assert "Choose Forgot password?" in made["text"]
+    assert "most common thing we are asked" not in made["text"]
+
+
 def test_what_is_refused_is_not_what_is_asked_for() -> None:
     body = "I would like to return the clock: is the label free? I no longer want a replacement or a spare part."
     assert draft(material("Return", body))["citations"] == ["return-an-order"]

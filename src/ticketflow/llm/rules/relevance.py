@@ -23,7 +23,7 @@ _SHORT_TICKET = 8
 _LEAST_SCORE = 0.5
 _CENTRAL_WEIGHT = 1.8
 _TITLE_WEIGHT = 1.5
-_TITLE_ALONE_WEIGHT = 0.6
+_TITLE_ALONE_WEIGHT = 1.0
 _HEADING_WEIGHT = 2.5
 """A heading says what its passage is about; the title says it of all passages of the article."""
 _HEADING_BONUS, _TITLE_BONUS = 0.6, 0.4
@@ -32,7 +32,7 @@ _ASKED_FOR_BONUS = 1.5
 """So is a passage all of whose heading the ticket's subject and wishes say, unless it is about a special case."""
 _SHORTEST_COMPOUND, _SHORTEST_BEGINNING = 9, 5
 _LENGTH_DAMPING = 12
-_INTRODUCTION_WEIGHT = 0.8
+_INTRODUCTION_WEIGHT = 0.5
 """What stands before the first heading seldom answers anything."""
 _OTHER_PRODUCT_WEIGHT = 0.5
 _KNOWN_WEIGHT = 0.3
