@@ -1,4 +1,4 @@
-"""The served API, for the tests that talk to it."""
+"""What the integration tests share: the served API, and the bench for the model adapter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest_asyncio
 from tests.support import services
 from tests.support.api import Api, served, settings_for
 from tests.support.cli import Cli
+from tests.support.model_bench import KEY, Bench
+from tests.support.openai_server import running_server
 from tests.support.trails import TTL
 from ticketflow.db.leases import Leases
 
@@ -44,3 +46,13 @@ async def bare_api(bare_database_url: str) -> AsyncIterator[Api]:
     """One API for all tests of a module that store nothing; they run in the module's loop."""
     async with served(settings_for(bare_database_url)) as serving:
         yield serving
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """The model adapter against a test server that accepts ``KEY``."""
+    async with running_server(api_key=KEY) as server:
+        bench = Bench(server)
+        yield bench
+        for model in bench.models:
+            await model.aclose()
