@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ticketflow.workflow.promises import squeezed
+
 _KEY = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|[spr]k_(?:live|test)_\w{10,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|gh[pousr]_[A-Za-z0-9]{30,}"
     r"|github_pat_\w{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
@@ -43,8 +45,9 @@ def leak_problems(text: str, known: str) -> list[str]:
 
 
 def _asks(text: str, known: str) -> bool:
+    published = squeezed(known)
     return any(
-        _ASKS.search(sentence) and not _REFUSES.search(sentence) and sentence.strip() not in known
+        _ASKS.search(sentence) and not _REFUSES.search(sentence) and squeezed(sentence) not in published
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", text)
     )
 

@@ -54,7 +54,8 @@ _ELSEWHERE = tuple(
         ),
         (
             r"je|j|nous|vous|votre|vos|tu|te|toi|ton|on|notre",
-            r"rembours\w*|bons? d.achat|remises?\b|réductions?\b|dédommag\w*|avoirs?\b|gratuit\w*|indemnis\w*"
+            r"rembours\w*|bons? d.achat|remises?\b|réductions?\b|dédommag\w*"
+            r"|(?:un|votre|cet) avoir\b|gratuit\w*|indemnis\w*"
             r"|offert\w*",
         ),
         (
@@ -94,10 +95,10 @@ _LINE_BREAK = re.compile(r"(?<!\n)\n(?!\s*(?:[-*•>#\d]|\n|$))")
 
 def money_problems(text: str, known: str) -> list[str]:
     """One problem for each sentence of ``text`` that promises money, or names an amount that ``known`` does not."""
-    published, published_amounts = _squeezed(known), _amounts(known)
+    published, published_amounts = squeezed(known), _amounts(known)
     problems = []
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", _LINE_BREAK.sub(" ", re.sub(r"[*~`]+", "", text))):
-        if _squeezed(sentence) in published:
+        if squeezed(sentence) in published:
             continue
         if _promises(_MENTION.sub(" ", sentence)):
             problems.append(f"promises money without approval: {sentence.strip()[:120]!r}")
@@ -119,5 +120,6 @@ def _amounts(text: str) -> set[str]:
     return {re.sub(r"\s", "", amount).lower().strip(".,") for amount in _AMOUNT.findall(text)}
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
+    """For comparing a quotation: without Markdown's signs, in lower case, single-spaced."""
     return " ".join(re.sub(r"[*_`>#-]+", " ", text).lower().split())
