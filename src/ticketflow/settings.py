@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 _PREFIX = "TICKETFLOW_"
 _A_SLIP = 0.9
 """How alike two names are, as difflib counts it, when one or two letters are missing, doubled or swapped."""
+
+_NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_ENCODE = "in a user or a password write @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
 
 
 class SettingsError(Exception):
@@ -157,14 +162,39 @@ def _refuse_half_set(settings: Settings) -> None:
         )
     if settings.openai_model and settings.model_label is None:
         raise SettingsError("OPENAI_MODEL is set but neither OPENAI_API_KEY nor OPENAI_BASE_URL is: set one of them")
-    for name, url, schemes in (
-        ("DATABASE_URL", settings.database_url, ("postgres://", "postgresql://")),
-        ("RABBITMQ_URL", settings.rabbitmq_url, ("amqp://", "amqps://")),
-    ):
-        if url is not None and not url.get_secret_value().startswith(schemes):
-            raise SettingsError(f"{name} must begin with {' or '.join(schemes)}")
+    if settings.database_url is not None:
+        # Without a host libpq takes the local socket, and several hosts may be given.
+        hosts = _hosts("DATABASE_URL", settings.database_url, ("postgres://", "postgresql://")).split(",")
+        _refuse_unusable_hosts("DATABASE_URL", [host for host in hosts if host])
+    if settings.rabbitmq_url is not None:
+        _refuse_unusable_hosts("RABBITMQ_URL", [_hosts("RABBITMQ_URL", settings.rabbitmq_url, ("amqp://", "amqps://"))])
     if settings.openai_base_url and not settings.openai_base_url.startswith(("http://", "https://")):
         raise SettingsError("OPENAI_BASE_URL must begin with http:// or https://")
+
+
+def _hosts(name: str, secret: SecretStr, schemes: tuple[str, ...]) -> str:
+    """The part of a connection URL that holds hosts and ports. No refusal repeats any of it: a password that is not
+    encoded can end anywhere, and the drivers show what they take for a host or a port."""
+    url = secret.get_secret_value()
+    if not url.startswith(schemes):
+        raise SettingsError(f"{name} must begin with {' or '.join(schemes)}")
+    if _NO_ESCAPE.search(url):
+        raise SettingsError(f"{name} has a % that begins no percent-encoded character: write a plain % as %25")
+    authority, _, rest = url.partition("://")[2].partition("?")[0].partition("/")
+    if "#" in url or authority.count("@") > 1 or "@" in rest:
+        raise SettingsError(f"{name} has a # or one @ too many: {_ENCODE}")
+    return authority.rpartition("@")[2]
+
+
+def _refuse_unusable_hosts(name: str, hosts: Sequence[str]) -> None:
+    for host in hosts:
+        try:
+            parts = urlsplit(f"//{host}")
+            usable, _ = bool(parts.hostname), parts.port
+        except ValueError:
+            raise SettingsError(f"{name} has a host or a port that cannot be one; {_ENCODE}") from None
+        if not usable:
+            raise SettingsError(f"{name} names no host")
 
 
 def _first_problem(error: ValidationError) -> str:

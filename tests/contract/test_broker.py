@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 
-from ticketflow.broker.embedded import EmbeddedBroker
+from ticketflow.broker.embedded import EmbeddedBroker, EmbeddedConsumer
 from ticketflow.broker.messages import Message, parse
 from ticketflow.broker.port import Broker, Consumer, Delivery
-from ticketflow.broker.rabbitmq import RabbitBroker
+from ticketflow.broker.rabbitmq import RabbitBroker, RabbitConsumer
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.domain.errors import BrokerUnavailable
@@ -237,3 +238,58 @@ async def test_messages_of_a_consumer_that_went_silent_come_to_another(gateway: 
         again = await arrival(consumer)
         assert named(again) == sent.ticket_id
         assert again.redelivered
+
+
+async def test_a_url_that_the_library_cannot_read_is_a_broker_that_is_away() -> None:
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing arrives")
+
+    for url in ("amqp://u:hunter2@h:abc/", "amqp://", "amqp://u:p@[::1", "amqp://u:hunt#er2@h/"):
+        with pytest.raises(BrokerUnavailable) as caught:
+            await RabbitBroker(url, ignore).ping()
+        assert "RABBITMQ_URL" in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert "hunter2" not in str(caught.value)
+
+
+async def test_an_error_in_connecting_that_nobody_foresaw_is_said_and_does_not_end_the_consumer(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aio_pika
+
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing dies")
+
+    connect, failed = aio_pika.connect, asyncio.Event()
+
+    async def fails_once(*args: object, **options: object) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise ZeroDivisionError("nobody thought of this")
+        return await connect(*args, **options)  # type: ignore[arg-type]
+
+    sent = message()
+    broker = RabbitBroker(rabbitmq_url, ignore)
+    await broker.publish([sent])
+    monkeypatch.setattr(aio_pika, "connect", fails_once)
+    with structlog.testing.capture_logs() as logged:
+        async with broker.consume(5) as consumer:
+            delivery = await arrival(consumer)
+            assert named(delivery) == sent.ticket_id
+            await delivery.ack()
+    assert [line["event"] for line in logged if line["log_level"] == "error"] == ["broker.consumer_failed"]
+    await broker.aclose()
+
+
+async def test_whoever_waits_for_a_delivery_is_told_when_the_consumer_is_dead(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(_: object) -> None:
+        raise ZeroDivisionError("not even the outermost loop caught this")
+
+    monkeypatch.setattr(EmbeddedConsumer, "run", dies)
+    monkeypatch.setattr(RabbitConsumer, "run", dies)
+    async with adapter.broker.consume(5) as consumer:
+        with pytest.raises(RuntimeError) as told:
+            await arrival(consumer)
+        assert isinstance(told.value.__cause__, ZeroDivisionError)

@@ -137,12 +137,50 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
         ("DATABASE_URL", SECRET),
         ("RABBITMQ_URL", f"http://u:{SECRET}@mq/"),
         ("OPENAI_BASE_URL", f"ftp://u:{SECRET}@llm/"),
+        *(
+            (name, url.format(scheme=scheme, secret=SECRET))
+            for name, scheme in (("DATABASE_URL", "postgresql"), ("RABBITMQ_URL", "amqp"))
+            for url in (
+                "{scheme}://u:{secret}@h:abc/",
+                "{scheme}://u:{secret}@h:70000/",
+                "{scheme}://u:{secret}@[::1",
+                "{scheme}://u:{secret}@pw@h/",
+                "{scheme}://u:pw@{secret}@h/",
+                "{scheme}://u:x#{secret}@h/",
+                "{scheme}://u:x/{secret}@h/",
+                "{scheme}://u:x?{secret}@h/",
+                "{scheme}://u:{secret}%zz@h/",
+                "{scheme}://u:12/{secret}@h/",
+            )
+        ),
+        ("RABBITMQ_URL", "amqp://"),
+        ("RABBITMQ_URL", f"amqp://u:{SECRET}@/"),
+        ("RABBITMQ_URL", f"amqp://u:{SECRET}@:5672/"),
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@one:5432,two:x/db"),
     ],
 )
 def test_a_wrong_value_names_its_variable_and_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     assert refusal(monkeypatch, **{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql:///here"),
+        ("DATABASE_URL", "postgresql://u:p%40ss%23w%25@db:5432/here?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:a:b@one:5432,two:5433/here"),
+        ("DATABASE_URL", "postgresql://postgres:@/postgres?host=/run/postgresql"),
+        ("DATABASE_URL", "postgres://u@%2Frun%2Fpostgresql/here"),
+        ("DATABASE_URL", "postgresql://u@[::1]:5432/here"),
+        ("RABBITMQ_URL", "amqp://mq"),
+        ("RABBITMQ_URL", "amqps://u:p%40ss@[::1]:5671/%2Fhost?cafile=/etc/ca.pem"),
+    ],
+)
+def test_what_the_drivers_understand_is_let_be(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    assert url in load().secrets()
 
 
 def test_a_dotenv_that_is_no_text_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

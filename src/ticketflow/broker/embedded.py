@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import structlog
 
-from ticketflow.broker.fairness import LaneBuffer
+from ticketflow.broker.inbox import Inbox
 from ticketflow.broker.messages import Message, readable
 from ticketflow.broker.port import Consumer, Delivery
 from ticketflow.db.codec import milliseconds
@@ -54,12 +54,10 @@ class EmbeddedBroker:
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
         consumer = EmbeddedConsumer(self._gateway, concurrency, self._consumer_ttl, self._news)
-        running = asyncio.create_task(consumer.run())
         try:
-            yield consumer
+            async with consumer.inbox.filled_by(consumer.run()):
+                yield consumer
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
             with contextlib.suppress(StoreUnavailable):
                 await consumer.leave()
 
@@ -111,16 +109,12 @@ class EmbeddedConsumer:
         self._ttl = ttl
         self._news = news
         self._id = str(uuid4())
-        self._buffer: LaneBuffer[EmbeddedDelivery] = LaneBuffer()
-        self._arrived = asyncio.Event()
+        self.inbox: Inbox[EmbeddedDelivery] = Inbox()
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
 
     async def next(self) -> Delivery:
-        while (delivery := self._buffer.pop()) is None:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return delivery
+        return await self.inbox.next()
 
     def settle(self, delivery: EmbeddedDelivery) -> None:
         self._in_hand.pop(delivery.id, None)
@@ -204,7 +198,5 @@ class EmbeddedConsumer:
         for row in rows:
             delivery = EmbeddedDelivery(self, row)
             self._in_hand[delivery.id] = delivery.lane
-            self._buffer.push(delivery.lane, delivery)
-        if rows:
-            self._arrived.set()
+            self.inbox.put(delivery.lane, delivery)
         return len(rows)

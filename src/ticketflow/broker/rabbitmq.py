@@ -19,9 +19,10 @@ import aiormq
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
 
-from ticketflow.broker.fairness import LaneBuffer
+from ticketflow.broker.inbox import Inbox
 from ticketflow.broker.messages import Message, readable
 from ticketflow.broker.port import Consumer, Delivery
+from ticketflow.broker.rabbit_connection import BROKEN, TIMEOUT_SECONDS, close, connect, explained
 from ticketflow.domain.errors import BrokerUnavailable, TicketflowError
 from ticketflow.domain.routing import Lane
 
@@ -34,10 +35,10 @@ REASON_HEADER = "x-ticketflow-reason"
 DELIVERY_LIMIT = 20
 """A message that comes back this often is dead-lettered by the broker; its ticket is then woken by the sweeper."""
 
-TIMEOUT_SECONDS = 10.0
-HEARTBEAT_SECONDS = 15
+FIRST_PAUSE_SECONDS = 0.2
+"""Between two tries to connect; each further one doubles it, up to LONGEST_PAUSE_SECONDS."""
 
-_BROKEN = (aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError)
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 def queue_name(lane: Lane) -> str:
@@ -71,9 +72,9 @@ class RabbitBroker:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 # Sent back to back, confirmed together: the broker answers many messages with one confirm.
                 await asyncio.gather(*(self._publish_one(exchange, message) for message in messages))
-        except _BROKEN as error:
+        except BROKEN as error:
             await self._forget_connection()
-            raise BrokerUnavailable(f"RabbitMQ did not take the messages: {_reason(error)}") from error
+            raise BrokerUnavailable(f"RabbitMQ did not take the messages: {explained(error)}") from error
 
     @staticmethod
     async def _publish_one(exchange: AbstractExchange, message: Message) -> None:
@@ -92,12 +93,8 @@ class RabbitBroker:
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
         consumer = RabbitConsumer(self._url, concurrency, self._on_dead)
-        running = asyncio.create_task(consumer.run())
-        try:
+        async with consumer.inbox.filled_by(consumer.run()):
             yield consumer
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
     async def depths(self) -> Mapping[Lane, int]:
         await self._publishing()
@@ -109,8 +106,8 @@ class RabbitBroker:
                     queue = await channel.declare_queue(queue_name(lane), passive=True)
                     counts[lane] = queue.declaration_result.message_count or 0
                 return counts
-        except _BROKEN as error:
-            raise BrokerUnavailable(f"RabbitMQ did not answer: {_reason(error)}") from error
+        except BROKEN as error:
+            raise BrokerUnavailable(f"RabbitMQ did not answer: {explained(error)}") from error
 
     async def ping(self) -> None:
         await self._publishing()
@@ -128,20 +125,20 @@ class RabbitBroker:
             )
             if not usable or self._exchange is None:
                 await self._forget_connection()
-                self._connection = await _connect(self._url)
+                self._connection = await connect(self._url)
                 try:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
                         self._exchange = await declare_topology(self._channel)
-                except _BROKEN as error:
+                except BROKEN as error:
                     await self._forget_connection()
-                    raise BrokerUnavailable(f"RabbitMQ refused the topology: {_reason(error)}") from error
+                    raise BrokerUnavailable(f"RabbitMQ refused the topology: {explained(error)}") from error
             return self._exchange
 
     async def _forget_connection(self) -> None:
         connection, self._connection, self._channel, self._exchange = self._connection, None, None, None
         if connection is not None:
-            await _close(connection)
+            await close(connection)
 
 
 class RabbitDelivery:
@@ -177,8 +174,8 @@ class RabbitDelivery:
                     ),
                     mandatory=True,
                 )
-        except _BROKEN as error:
-            log.warning("broker.reject_failed", error=_reason(error))
+        except BROKEN as error:
+            log.warning("broker.reject_failed", error=explained(error))
             return
         await self.ack()
 
@@ -186,9 +183,9 @@ class RabbitDelivery:
     async def _settle(settling: Awaitable[None]) -> None:
         try:
             await settling
-        except _BROKEN as error:
+        except BROKEN as error:
             # The connection is gone and the broker has given the message to someone else already.
-            log.info("broker.settle_too_late", error=_reason(error))
+            log.info("broker.settle_too_late", error=explained(error))
 
 
 class RabbitConsumer:
@@ -198,41 +195,37 @@ class RabbitConsumer:
         self._url = url
         self._concurrency = concurrency
         self._on_dead = on_dead
-        self._buffer: LaneBuffer[RabbitDelivery] = LaneBuffer()
-        self._arrived = asyncio.Event()
+        self.inbox: Inbox[RabbitDelivery] = Inbox()
 
     async def next(self) -> Delivery:
-        while (delivery := self._buffer.pop()) is None:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return delivery
+        return await self.inbox.next()
 
     async def run(self) -> None:
-        pause = 0.2
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                connection = await _connect(self._url)
-            except BrokerUnavailable as error:
-                log.warning("broker.unavailable", error=str(error), retry_in_seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
-                continue
-            pause = 0.2
-            try:
-                await self._until_closed(connection)
-            except _BROKEN as error:
-                log.warning("broker.connection_lost", error=_reason(error))
-                await asyncio.sleep(pause)
+                connection = await connect(self._url)
+                try:
+                    closed = await self._start(connection)
+                    pause = FIRST_PAUSE_SECONDS
+                    if error := await closed:
+                        raise error
+                finally:
+                    # What is still in the inbox was never started: the broker gives it to someone else.
+                    self.inbox.clear()
+                    await close(connection)
+            except BrokerUnavailable as away:
+                log.warning("broker.unavailable", error=str(away), retry_in_seconds=pause)
+            except BROKEN as lost:
+                log.warning("broker.connection_lost", error=explained(lost))
             except Exception:
                 # The outermost loop of the consumer: were it to end, the worker would wait for ever and say nothing.
                 log.exception("broker.consumer_failed")
-                await asyncio.sleep(1)
-            finally:
-                # What is still in the buffer was never started: the broker gives it to someone else.
-                self._buffer.drain()
-                await _close(connection)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _until_closed(self, connection: AbstractConnection) -> None:
+    async def _start(self, connection: AbstractConnection) -> asyncio.Future[BaseException | None]:
+        """Consume from every lane. The future is done once that has ended."""
         closed: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
         def on_close(_: Any, error: BaseException | None) -> None:
@@ -256,13 +249,11 @@ class RabbitConsumer:
             dead = await channel.get_queue(DEAD_QUEUE, ensure=False)
             await dead.consume(self._receive_dead)
         log.info("broker.consuming", concurrency=self._concurrency)
-        if error := await closed:
-            raise error
+        return closed
 
     def _receiver(self, lane: Lane) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def receive(message: AbstractIncomingMessage) -> None:
-            self._buffer.push(lane, RabbitDelivery(message, lane))
-            self._arrived.set()
+            self.inbox.put(lane, RabbitDelivery(message, lane))
 
         return receive
 
@@ -315,26 +306,3 @@ async def declare_topology(channel: AbstractChannel) -> AbstractExchange:
         )
         await queue.bind(exchange, routing_key=queue_name(lane))
     return exchange
-
-
-async def _connect(url: str) -> AbstractConnection:
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await aio_pika.connect(
-                url, heartbeat=HEARTBEAT_SECONDS, client_properties={"connection_name": "ticketflow"}
-            )
-    except _BROKEN as error:
-        raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_reason(error)}") from error
-
-
-async def _close(connection: AbstractConnection) -> None:
-    with contextlib.suppress(*_BROKEN):
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            await connection.close()
-
-
-def _reason(error: BaseException) -> str:
-    """The error's kind and first line; never the URL, which holds the password."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{type(error).__name__}: {error.strerror}"
-    return type(error).__name__
