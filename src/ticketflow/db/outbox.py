@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import orjson
+import structlog
 
 from ticketflow.db.codec import milliseconds, ticket_from
 from ticketflow.db.gateway import Gateway
@@ -13,6 +18,13 @@ from ticketflow.db.leases import LANES
 from ticketflow.domain.ids import DEDUPE_WINDOW
 from ticketflow.domain.routing import Lane
 from ticketflow.domain.tickets import CLAIMABLE, Ticket
+
+log = structlog.get_logger()
+
+MAX_REASON_CHARACTERS = 1000
+MAX_HEADERS_BYTES = 8192
+MAX_HEADER_NAME_BYTES = 128
+"""What every broker carries: AMQP has one frame for all headers, and its client cuts a longer name off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +51,35 @@ class Outbox:
         self._gateway = gateway
 
     async def take(self, limit: int, hold: timedelta, sent: Sequence[int] = ()) -> list[OutboxRow]:
-        """Forget the rows in ``sent``, take up to ``limit`` others; untouched, they come again after ``hold``."""
+        """Forget the rows in ``sent``, take up to ``limit`` others; untouched, they come again after ``hold``.
+
+        A row that cannot be a message goes to the dead letters instead and does not come again.
+        """
         rows = await self._gateway.call(
             "ticketflow_outbox_take", {"limit": limit, "hold_ms": milliseconds(hold), "sent": list(sent)}
         )
-        return [
-            OutboxRow(
-                row["id"],
-                UUID(row["ticket_id"]),
-                Lane(row["lane"]),
-                row["reason"],
-                row["headers"],
-                datetime.fromisoformat(row["created_at"]),
+        parsed = [(row, _parsed(row)) for row in rows]
+        if unusable := [(row, why) for row, why in parsed if isinstance(why, str)]:
+            await self._bury(unusable, hold)
+        return [message for _, message in parsed if isinstance(message, OutboxRow)]
+
+    async def _bury(self, unusable: Sequence[tuple[Mapping[str, Any], str]], hold: timedelta) -> None:
+        """To the dead letters, and out of the way of the others. The sweeper finds the tickets that they named."""
+        for row, why in unusable:
+            await self._gateway.call(
+                "ticketflow_dead_letter_add",
+                {
+                    # The same for each time that the row is met: a process that dies in between leaves one letter.
+                    "id": str(uuid5(NAMESPACE_OID, f"outbox|{row['id']}|{row['created_at']}")),
+                    "kind": "message",
+                    "ticket_id": row["ticket_id"],
+                    "reason": "message",
+                    "detail": f"outbox row {row['id']}: {why}",
+                    "payload": {"body": json.dumps(row)[:4000], "queue": "outbox"},
+                },
             )
-            for row in rows
-        ]
+            log.warning("outbox.row_refused", outbox_id=row["id"], ticket_id=row["ticket_id"], reason=why)
+        await self.take(0, hold, [row["id"] for row, _ in unusable])
 
     async def give_back(self, ids: Sequence[int]) -> None:
         """Offer rows again at once, because they could not be published."""
@@ -97,3 +123,24 @@ class Outbox:
             },
         )
         return [UUID(ticket_id) for ticket_id in woken]
+
+
+def _parsed(row: Mapping[str, Any]) -> OutboxRow | str:
+    """The row, or why it cannot be a message: the table's types allow more than a broker carries."""
+    try:
+        lane = Lane(row["lane"])
+    except ValueError:
+        return f"its lane is none of {', '.join(Lane)}"
+    try:
+        created_at = datetime.fromisoformat(row["created_at"])
+    except ValueError:
+        return "its created_at is no time of ours"
+    if len(row["reason"]) > MAX_REASON_CHARACTERS:
+        return f"its reason is longer than {MAX_REASON_CHARACTERS} characters"
+    headers = row["headers"]
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        return "its headers are not an object of texts"
+    names, size = [len(name.encode()) for name in headers], len(orjson.dumps(headers))
+    if size > MAX_HEADERS_BYTES or any(not 0 < length <= MAX_HEADER_NAME_BYTES for length in names):
+        return f"its headers are larger than {MAX_HEADERS_BYTES} bytes or have a name no broker takes"
+    return OutboxRow(row["id"], UUID(row["ticket_id"]), lane, row["reason"], headers, created_at)

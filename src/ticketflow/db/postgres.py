@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import orjson
@@ -51,7 +52,7 @@ class PostgresGateway:
             # As PostgreSQL's own refusal would be: among many changes, only the one that holds this is to fail.
             raise Poison(f"the input cannot be written as JSON: {error}") from error
         row = await self._fetch(statement, (document,))
-        return None if row is None or row[0] is None else orjson.loads(row[0])
+        return None if row is None or row[0] is None else _decoded(row[0])
 
     async def ping(self) -> None:
         await self._fetch(sql.SQL("select 1"), ())
@@ -90,6 +91,14 @@ _TRANSIENT = (
     PoolTimeout,
 )
 _NOT_MIGRATED = (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege)
+
+
+def _decoded(answer: str) -> Any:
+    try:
+        return orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        # Numbers have no bounds in jsonb; one that is too large for orjson must not make the rows beside it unreadable.
+        return json.loads(answer)
 
 
 def _translated(error: psycopg.Error) -> TicketflowError:
