@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
@@ -127,29 +127,36 @@ class Application:
 
     async def readiness(self) -> dict[str, str]:
         """``ok`` or the error's code for database and broker."""
-        checks = {"database": "ok", "broker": "ok"}
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self.reads.ping()
-        except (StoreUnavailable, TimeoutError):
-            checks["database"] = StoreUnavailable.code
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self.broker.ping()
-        except (BrokerUnavailable, TimeoutError):
-            checks["broker"] = BrokerUnavailable.code
-        return checks
+        database, broker = await asyncio.gather(_answers(self.reads.ping()), _answers(self.broker.ping()))
+        return {
+            "database": "ok" if database else StoreUnavailable.code,
+            "broker": "ok" if broker else BrokerUnavailable.code,
+        }
 
     async def refresh_gauges(self) -> None:
         """Bring the gauges that only database and broker know up to date; what is away keeps its last value."""
+        await asyncio.gather(self._refresh_counts(), self._refresh_depths())
+
+    async def _refresh_counts(self) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PROBE_SECONDS):
                 self.metrics.set_gauges(await self.reads.gauges(), list(WaitingFor))
+
+    async def _refresh_depths(self) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PROBE_SECONDS):
                 depths = await self.broker.depths()
             for lane, depth in depths.items():
                 self.metrics.queue_depth.labels(lane.value).set(depth)
+
+
+async def _answers(ping: Coroutine[None, None, None]) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await ping
+    except (StoreUnavailable, BrokerUnavailable, TimeoutError):
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.support.proxy import TcpProxy, behind
+from ticketflow.db import postgres
 from ticketflow.db.postgres import PostgresGateway
+from ticketflow.db.reads import Reads
+from ticketflow.domain.errors import StoreUnavailable
 
 
 @pytest.fixture
@@ -54,3 +59,55 @@ async def test_a_task_that_was_cancelled_before_may_still_clean_up(narrow: Postg
         await task
     assert cleaned[0]["total"] == 0
     await narrow.aclose()
+
+
+@pytest.fixture
+async def wired(database_url: str) -> AsyncIterator[tuple[PostgresGateway, TcpProxy]]:
+    """A gateway with two connections, and the wire that they go through."""
+    async with behind(database_url) as (url, wire):
+        gateway = PostgresGateway(url, 2)
+        await gateway.open()
+        yield gateway, wire
+        wire.stall()
+        await gateway.aclose()
+        assert not gateway._abandoned
+
+
+async def test_a_deadline_holds_while_the_database_hangs(wired: tuple[PostgresGateway, TcpProxy]) -> None:
+    gateway, wire = wired
+    await gateway.ping()
+    wire.stall()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await gateway.ping()
+    # Nobody waited for the server to confirm the cancellation, which goes on by itself.
+    assert len(gateway._abandoned) == 1
+    wire.flow()
+    assert len(await asyncio.gather(*(gateway.call("ticketflow_stats", {}) for _ in range(6)))) == 6
+
+
+async def test_no_call_is_without_a_deadline(
+    wired: tuple[PostgresGateway, TcpProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, wire = wired
+    monkeypatch.setattr(postgres, "CALL_TIMEOUT_SECONDS", 0.05)
+    wire.stall()
+    # More of them than there are connections.
+    for _ in range(4):
+        with pytest.raises(StoreUnavailable, match="in time"):
+            await gateway.call("ticketflow_stats", {})
+    assert gateway._abandoned
+    monkeypatch.undo()
+    wire.flow()
+    assert (await gateway.call("ticketflow_stats", {}))["total"] == 0
+
+
+async def test_a_read_has_a_deadline_of_its_own(
+    wired: tuple[PostgresGateway, TcpProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, wire = wired
+    monkeypatch.setattr("ticketflow.db.reads.READ_SECONDS", 0.05)
+    wire.stall()
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await Reads(gateway).stats()
+    assert gateway._abandoned

@@ -5,26 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import quote
 
 import httpx
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.api import Api, a_ticket, assert_problem, following, served, settings_for
-from tests.support.proxy import TcpProxy
+from tests.support.proxy import TcpProxy, behind
 from tests.support.trails import applied, at_version, event
 
 
 @asynccontextmanager
 async def behind_a_wire(database_url: str) -> AsyncIterator[tuple[Api, TcpProxy]]:
     """The API with a wire to its database that can be cut."""
-    parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
-    async with TcpProxy(parts.get("host") or "127.0.0.1", int(parts.get("port") or 5432)) as wire:
-        user = quote(parts.get("user", "postgres"), safe="")
-        password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
-        url = f"postgresql://{user}{password}@127.0.0.1:{wire.port}/{parts['dbname']}"
-        async with served(settings_for(url), database_url) as api:
-            yield api, wire
+    async with behind(database_url) as (url, wire), served(settings_for(url), database_url) as api:
+        yield api, wire
 
 
 async def test_while_the_database_is_away_callers_are_told_when_to_come_back_and_nothing_is_lost(
@@ -69,6 +62,25 @@ async def test_while_the_database_is_away_callers_are_told_when_to_come_back_and
             # The stream that was open all the time goes on by itself.
             await applied(api.app.commits, at_version(known, 1, event()))
             assert (await stream.next()).id == 2
+
+
+async def test_while_the_database_hangs_probes_and_reads_are_answered_within_their_own_time(database_url: str) -> None:
+    async with behind_a_wire(database_url) as (api, wire):
+        assert (await api.http.get("/ready")).status_code == 200
+        wire.stall()
+        # Half of what psycopg alone waits for a server that does not confirm a cancellation.
+        async with asyncio.timeout(5):
+            unready, metrics, health = await asyncio.gather(*map(api.http.get, ("/ready", "/metrics", "/health")))
+        assert assert_problem(unready, 503, "not_ready")["checks"]["database"] == "store_unavailable"
+        assert (health.status_code, metrics.status_code) == (200, 200)
+        async with asyncio.timeout(20):
+            stats, posted = await asyncio.gather(api.http.get("/stats"), api.http.post("/tickets", json=a_ticket()))
+        for answer in (stats, posted):
+            assert_problem(answer, 503, "store_unavailable")
+        wire.flow()
+        async with asyncio.timeout(30):
+            while (await api.http.get("/ready")).status_code != 200:
+                pass
 
 
 async def _until_answered(api: Api, sent: dict[str, object]) -> httpx.Response:

@@ -6,22 +6,28 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
+from urllib.parse import quote
+
+from psycopg.conninfo import conninfo_to_dict
 
 
 class TcpProxy:
     """Passes bytes both ways between ``127.0.0.1:port`` and the target, until it is cut.
 
     Entered, it listens; ``cut`` breaks every connection and has new ones refused; ``restore`` listens again on the
-    same port. A ``target_host`` that begins with ``/`` is the folder of PostgreSQL's Unix socket.
+    same port. ``stall`` keeps everything open and passes nothing on, as a hung server does, until ``flow``.
+    A ``target_host`` that begins with ``/`` is the folder of PostgreSQL's Unix socket.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self._target = (target_host, target_port)
         self._server: asyncio.Server | None = None
         self._place: socket.socket | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._wires: dict[asyncio.Task[None], set[asyncio.StreamWriter]] = {}
 
     @property
@@ -70,6 +76,14 @@ class TcpProxy:
                 task.cancel()
             await asyncio.wait(self._wires)
 
+    def stall(self) -> None:
+        """Pass nothing on; connections stay open and new ones are accepted."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Pass on what was held back and whatever comes."""
+        self._flowing.set()
+
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -80,7 +94,7 @@ class TcpProxy:
                 return
             there, back = await self._connect()
             writers.add(back)
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+            await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
         except (OSError, asyncio.CancelledError):
             # A broken wire is what this is for; the client sees its connection end.
             pass
@@ -94,6 +108,15 @@ class TcpProxy:
         if host.startswith("/"):
             return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         return await asyncio.open_connection(host, port)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Everything that comes, and then the end of it, which TCP may announce in one direction only."""
+        while data := await reader.read(65_536):
+            await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 class ThreadedProxy:
@@ -116,6 +139,16 @@ class ThreadedProxy:
 
     def restore(self) -> None:
         self._run("restore")
+
+
+@contextlib.asynccontextmanager
+async def behind(database_url: str) -> AsyncIterator[tuple[str, TcpProxy]]:
+    """A connection string for the same database through a proxy, and that proxy."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
+    async with TcpProxy(parts.get("host") or "127.0.0.1", int(parts.get("port") or 5432)) as wire:
+        user = quote(parts.get("user", "postgres"), safe="")
+        password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
+        yield f"postgresql://{user}{password}@127.0.0.1:{wire.port}/{parts['dbname']}", wire
 
 
 @contextlib.contextmanager
@@ -146,15 +179,6 @@ def threaded(target_host: str, target_port: int) -> Iterator[ThreadedProxy]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything that comes, and then the end of it, which TCP may announce in one direction only."""
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
 
 
 def _bound(port: int) -> socket.socket:

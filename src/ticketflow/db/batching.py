@@ -14,6 +14,9 @@ from typing import Generic, TypeVar
 
 from ticketflow.domain.errors import StoreUnavailable, Terminal
 
+LONGEST_SEND_SECONDS = 10.0
+"""How long one call may take at least, however short the patience: a busy database is not one that is away."""
+
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
 
@@ -124,12 +127,19 @@ class Batcher(Generic[RequestT, ResultT]):
         pause = 0.05
         while True:
             try:
-                return await self._send(requests)
+                return await self._send_once(requests)
             except StoreUnavailable:
                 if loop.time() + pause >= deadline:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+
+    async def _send_once(self, requests: Sequence[RequestT]) -> Sequence[ResultT]:
+        try:
+            async with asyncio.timeout(max(self._limits.patience, LONGEST_SEND_SECONDS)):
+                return await self._send(requests)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
 
 
 def _fail(batch: Sequence[tuple[RequestT, asyncio.Future[ResultT]]], error: Exception) -> None:

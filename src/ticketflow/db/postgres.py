@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
 
 CALL_TIMEOUT_SECONDS = 30.0
+"""The longest that any call takes; those who can wait less say so with ``asyncio.timeout``, and that holds as well."""
 
 
 class PostgresGateway:
@@ -31,6 +32,7 @@ class PostgresGateway:
             kwargs={"autocommit": True, "connect_timeout": 5, "application_name": "ticketflow"},
         )
         self._statements: dict[str, sql.Composed] = {}
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Connect once. Raises ``StoreUnavailable`` with the server's reason when that fails."""
@@ -58,19 +60,34 @@ class PostgresGateway:
         await self._fetch(sql.SQL("select 1"), ())
 
     async def _fetch(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
-        task = asyncio.current_task()
-        cancelled_before = task.cancelling() if task else 0
+        """The first row. In a task of its own: whoever gives up waiting, for a deadline or a cancellation, is free at
+        once, while psycopg may need ten seconds to have the server cancel the query and to see that it does not answer.
+        """
+        work = asyncio.create_task(self._fetched(statement, parameters))
+        work.add_done_callback(self._settled)
         try:
-            return await self._fetched(statement, parameters)
+            await asyncio.wait((work,), timeout=CALL_TIMEOUT_SECONDS)
         finally:
-            if task and task.cancelling() > cancelled_before:
-                # The pool waits with asyncio.wait_for, which up to Python 3.11 loses a cancellation that meets an
-                # answer; whoever cancelled this task would then wait for it for ever.
-                raise asyncio.CancelledError
+            if not work.done():
+                self._abandon(work)
+        if work in self._abandoned:
+            raise StoreUnavailable("the database did not answer in time")
+        return work.result()
+
+    def _abandon(self, work: asyncio.Task[Any]) -> None:
+        work.cancel()
+        self._abandoned.add(work)
+
+    def _settled(self, work: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(work)
+        if not work.cancelled():
+            work.exception()  # Seen here, or asyncio would report it as never retrieved.
 
     async def _fetched(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._pool.connection() as connection:
+            # Only for a cancellation that got lost: the pool waits with asyncio.wait_for, which up to Python 3.11 loses
+            # one that meets a connection coming free.
+            async with asyncio.timeout(2 * CALL_TIMEOUT_SECONDS), self._pool.connection() as connection:
                 cursor = await connection.execute(statement, parameters)
                 return await cursor.fetchone()
         except TimeoutError as error:
@@ -79,6 +96,9 @@ class PostgresGateway:
             raise _translated(error) from error
 
     async def aclose(self) -> None:
+        for work in self._abandoned:
+            work.cancel()  # The second time psycopg closes the connection instead of asking the server.
+        await asyncio.gather(*self._abandoned, return_exceptions=True)
         await self._pool.close()
 
 

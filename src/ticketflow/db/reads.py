@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,15 @@ from uuid import UUID
 
 from ticketflow.db.codec import event_from, ticket_from
 from ticketflow.db.gateway import Gateway
+from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.domain.events import Event
 from ticketflow.domain.tickets import Ticket
 
 MAX_EVENTS = 10_000
 """More events than any ticket has; a bound, so that no read is without one."""
+
+READ_SECONDS = 5.0
+"""How long someone who asks for a page or a number waits for a database that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Reads:
         await self._gateway.ping()
 
     async def ticket(self, ticket_id: UUID) -> Ticket | None:
-        row = await self._gateway.call("ticketflow_ticket", {"id": str(ticket_id)})
+        row = await self._ask("ticketflow_ticket", {"id": str(ticket_id)})
         return row and ticket_from(row)
 
     async def tickets(
@@ -75,18 +80,16 @@ class Reads:
         args: dict[str, Any] = {**filters, "sort": sort, "limit": limit}
         if after is not None:
             args["after"] = after.as_json()
-        return [ticket_from(row) for row in await self._gateway.call("ticketflow_tickets", args)]
+        return [ticket_from(row) for row in await self._ask("ticketflow_tickets", args)]
 
     async def events(self, ticket_id: UUID, after: int = 0, limit: int = MAX_EVENTS) -> list[Event] | None:
         """The trail from seq ``after`` + 1 on, or None for an unknown ticket."""
-        rows = await self._gateway.call(
-            "ticketflow_events", {"ticket_id": str(ticket_id), "after": after, "limit": limit}
-        )
+        rows = await self._ask("ticketflow_events", {"ticket_id": str(ticket_id), "after": after, "limit": limit})
         return None if rows is None else [event_from(row) for row in rows]
 
     async def events_of(self, watch: Mapping[UUID, int]) -> list[Event]:
         """What happened to each watched ticket after the seq given for it, in one call."""
-        rows = await self._gateway.call(
+        rows = await self._ask(
             "ticketflow_events_of",
             {"watch": [{"ticket_id": str(ticket_id), "after": after} for ticket_id, after in watch.items()]},
         )
@@ -94,21 +97,21 @@ class Reads:
 
     async def wakers(self, ticket_id: UUID) -> dict[str, Any]:
         """``{"lease", "timers", "outbox"}``: who works on the ticket and what will wake it."""
-        wakers: dict[str, Any] = await self._gateway.call("ticketflow_wakers", {"ticket_id": str(ticket_id)})
+        wakers: dict[str, Any] = await self._ask("ticketflow_wakers", {"ticket_id": str(ticket_id)})
         return wakers
 
     async def history(self, customer_id: str, except_ticket: UUID, limit: int = 5) -> list[PastTicket]:
-        rows = await self._gateway.call(
+        rows = await self._ask(
             "ticketflow_history", {"customer_id": customer_id, "except": str(except_ticket), "limit": limit}
         )
         return [PastTicket(**row) for row in rows]
 
     async def stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = await self._gateway.call("ticketflow_stats", {})
+        stats: dict[str, Any] = await self._ask("ticketflow_stats", {})
         return stats
 
     async def gauges(self) -> dict[str, Any]:
-        gauges: dict[str, Any] = await self._gateway.call("ticketflow_gauges", {})
+        gauges: dict[str, Any] = await self._ask("ticketflow_gauges", {})
         return gauges
 
     async def dead_letters(
@@ -117,10 +120,10 @@ class Reads:
         args: dict[str, Any] = {"limit": limit, "all": include_redriven}
         if after is not None:
             args["after"] = after.as_json()
-        return [_dead_letter(row) for row in await self._gateway.call("ticketflow_dead_letters", args)]
+        return [_dead_letter(row) for row in await self._ask("ticketflow_dead_letters", args)]
 
     async def dead_letter(self, letter_id: UUID) -> DeadLetterRow | None:
-        row = await self._gateway.call("ticketflow_dead_letter", {"id": str(letter_id)})
+        row = await self._ask("ticketflow_dead_letter", {"id": str(letter_id)})
         return row and _dead_letter(row)
 
     async def record_dead_message(
@@ -151,6 +154,13 @@ class Reads:
         """Ids that have events but no ticket."""
         ids: list[str] = await self._gateway.call("ticketflow_orphans", {})
         return ids
+
+    async def _ask(self, function: str, args: Mapping[str, Any]) -> Any:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await self._gateway.call(function, args)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
 
 
 def _dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
