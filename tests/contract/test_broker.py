@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import pytest
 import structlog
 
+from tests.support.proxy import behind
 from ticketflow.broker.embedded import EmbeddedBroker, EmbeddedConsumer
 from ticketflow.broker.messages import Message, parse
 from ticketflow.broker.port import Broker, Consumer, Delivery
@@ -250,6 +252,58 @@ async def test_a_url_that_the_library_cannot_read_is_a_broker_that_is_away() -> 
         assert "RABBITMQ_URL" in str(caught.value)
         assert caught.value.__cause__ is None
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"userinfo": "guest:hunter2"}, "refuses the user or the password"),
+        ({"userinfo": "hunter2:hunter2"}, "refuses the user or the password"),
+        ({"path": "/hunter2"}, "no virtual host of that name, or the user may not use it"),
+        ({"place": "127.0.0.1:1"}, "the connection was refused"),
+        ({"place": "localhost:1"}, "the connection was refused"),
+        ({"place": "hunter2.invalid"}, "its host name cannot be resolved"),
+        ({"scheme": "amqps"}, "TLS failed"),
+        ({"scheme": "amqps", "query": "cafile=/hunter2"}, "No such file"),
+    ],
+)
+async def test_why_there_is_no_connection_is_said_in_words_without_the_url(
+    rabbitmq_url: str, change: dict[str, str], said: str
+) -> None:
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing arrives")
+
+    parts = urlsplit(rabbitmq_url)
+    userinfo, _, place = parts.netloc.rpartition("@")
+    netloc = f"{change.pop('userinfo', userinfo)}@{change.pop('place', place)}"
+    broker = RabbitBroker(urlunsplit(parts._replace(netloc=netloc, **change)), ignore)
+    with pytest.raises(BrokerUnavailable) as caught:
+        await broker.ping()
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_server_that_is_no_rabbitmq_is_said(postgres_server: str) -> None:
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing arrives")
+
+    async with behind(postgres_server) as (_, wire):
+        with pytest.raises(BrokerUnavailable, match="check the port"):
+            await RabbitBroker(f"amqp://guest:guest@127.0.0.1:{wire.port}/", ignore).ping()
+
+
+async def test_a_queue_that_was_declared_otherwise_is_said_in_the_servers_words(rabbitmq_url: str) -> None:
+    import aio_pika
+
+    async def ignore(_: object) -> None:
+        raise AssertionError("nothing arrives")
+
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue("tickets.high")
+    broker = RabbitBroker(rabbitmq_url, ignore)
+    with pytest.raises(BrokerUnavailable, match=r"PRECONDITION_FAILED - .*tickets\.high"):
+        await broker.ping()
 
 
 async def test_an_error_in_connecting_that_nobody_foresaw_is_said_and_does_not_end_the_consumer(

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import structlog
 
 from tests.support import services
 from tests.support.proxy import TcpProxy
@@ -21,6 +22,7 @@ from ticketflow.broker.rabbitmq import DeadMessage, RabbitBroker
 from ticketflow.broker.relay import Relay
 from ticketflow.db.commits import Commits
 from ticketflow.db.outbox import Outbox
+from ticketflow.domain.errors import BrokerUnavailable
 
 
 @contextlib.asynccontextmanager
@@ -78,6 +80,34 @@ async def test_what_was_committed_while_the_broker_was_away_arrives_when_it_is_b
             await wire.restore()
             assert await arrived(reader, 3) == meanwhile
             await emptied(database_url)
+
+
+async def test_a_broker_that_is_away_at_the_start_is_said_once_without_any_message_and_so_is_its_return(
+    outbox: Outbox, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, back = asyncio.Semaphore(0), asyncio.Event()
+    monkeypatch.setattr(relaying, "LONGEST_PAUSE_SECONDS", 0.01)
+    with structlog.testing.capture_logs() as logged:
+        async with connected(rabbitmq_url) as broker:
+            ping = broker.ping
+
+            async def away() -> None:
+                tries.release()
+                if not back.is_set():
+                    raise BrokerUnavailable("RabbitMQ refuses the user or the password")
+                await ping()
+
+            monkeypatch.setattr(broker, "ping", away)
+            async with asyncio.timeout(30), running(Relay(outbox, broker)):
+                for _ in range(3):
+                    await tries.acquire()
+                back.set()
+                while not any(line["event"] == "relay.broker_back" for line in logged):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+    assert [(line["event"], line.get("error")) for line in logged] == [
+        ("relay.broker_away", "RabbitMQ refuses the user or the password"),
+        ("relay.broker_back", None),
+    ]
 
 
 async def test_queues_that_were_deleted_are_made_again(

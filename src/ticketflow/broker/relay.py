@@ -43,6 +43,31 @@ class Relay:
 
         What is in hand when the cancellation comes is published first: left alone, it would lie still for ``HOLD``.
         """
+        greeting = asyncio.create_task(self._greet())
+        try:
+            await self._forward()
+        finally:
+            greeting.cancel()
+            await asyncio.gather(greeting, return_exceptions=True)
+
+    async def _greet(self) -> None:
+        """Try the broker once, and say so if it is away and when it is back: otherwise a process with a wrong password
+        would say nothing until the first message."""
+        said = False
+        while True:
+            try:
+                await self._broker.ping()
+            except BrokerUnavailable as error:
+                if not said:
+                    log.warning("relay.broker_away", error=str(error))
+                    said = True
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+                continue
+            if said:
+                log.info("relay.broker_back")
+            return
+
+    async def _forward(self) -> None:
         sent: list[int] = []
         pause = 0.1
         while True:
