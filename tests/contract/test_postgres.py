@@ -10,9 +10,10 @@ import pytest
 
 from tests.support.proxy import TcpProxy, behind
 from ticketflow.db import postgres
+from ticketflow.db.migrate import pending
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
-from ticketflow.domain.errors import StoreUnavailable
+from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
 
 
 @pytest.fixture
@@ -111,3 +112,31 @@ async def test_a_read_has_a_deadline_of_its_own(
     with pytest.raises(StoreUnavailable, match="in time"):
         await Reads(gateway).stats()
     assert gateway._abandoned
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "?sslmode=s3cr3t",
+        "?require_auth=s3cr3t",
+        "?target_session_attrs=s3cr3t",
+        "?options=s3cr3t",
+        "?password=s3cr3t&sslmode=s3cr3t",
+        "?s3cr3t=1",
+        "?connect_timeout",
+    ],
+)
+async def test_why_there_is_no_connection_is_said_without_the_values_of_the_url(database_url: str, change: str) -> None:
+    for attempt in (PostgresGateway(database_url + change).open(), pending(database_url + change)):
+        with pytest.raises((StoreUnavailable, ConfigurationError)) as caught:
+            await attempt
+        assert "s3cr3t" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+async def test_what_names_the_server_is_said(database_url: str) -> None:
+    with pytest.raises(StoreUnavailable, match=r"no-such-host\.invalid"):
+        await PostgresGateway("postgresql://me:s3cr3t@no-such-host.invalid/").open()
+    missing = database_url + "_gone?application_name=ticketflow&password=postgres"
+    with pytest.raises(StoreUnavailable, match=r'database "ticketflow_test_\w+_gone" does not exist'):
+        await PostgresGateway(missing).open()

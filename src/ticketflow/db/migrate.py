@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from ticketflow.db.connecting import connect, one_line
 from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
 
 LOCK_KEY = 7_236_428_001
@@ -39,10 +39,10 @@ def shipped() -> list[Migration]:
 async def pending(url: str) -> list[Migration]:
     """What ``migrate`` would apply. Raises ``StoreUnavailable`` when the database does not answer."""
     try:
-        async with await _connected(url) as connection:
+        async with await connect(url) as connection:
             applied = await _applied(connection)
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(str(error).strip().splitlines()[0]) from error
+        raise StoreUnavailable(one_line(error)) from error
     return [migration for migration in shipped() if migration.number not in applied]
 
 
@@ -54,26 +54,14 @@ async def migrate(url: str) -> list[Migration]:
     was migrated by a later release, and ``StoreUnavailable`` when it does not answer.
     """
     try:
-        async with await _connected(url) as connection:
+        async with await connect(url) as connection:
             await connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
             try:
                 return await _apply_missing(connection)
             finally:
                 await connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(str(error).strip().splitlines()[0]) from error
-
-
-async def _connected(url: str) -> psycopg.AsyncConnection:
-    try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # libpq's own words would quote the part that it does not understand, which may be the password.
-        raise ConfigurationError(
-            "DATABASE_URL is not a connection string that PostgreSQL understands; "
-            "special characters in user and password must be percent-encoded"
-        ) from None
-    return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
+        raise StoreUnavailable(one_line(error)) from error
 
 
 async def _apply_missing(connection: psycopg.AsyncConnection) -> list[Migration]:

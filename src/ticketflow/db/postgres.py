@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from ticketflow.db.connecting import CONNECT_SECONDS, connect, one_line
 from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
 
 CALL_TIMEOUT_SECONDS = 30.0
@@ -29,19 +30,16 @@ class PostgresGateway:
             open=False,
             timeout=5,
             reconnect_timeout=0,
-            kwargs={"autocommit": True, "connect_timeout": 5, "application_name": "ticketflow"},
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, "application_name": "ticketflow"},
         )
         self._statements: dict[str, sql.Composed] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Connect once. Raises ``StoreUnavailable`` with the server's reason when that fails."""
-        try:
-            probe = await psycopg.AsyncConnection.connect(self._url, connect_timeout=5)
-            await probe.close()
-            await self._pool.open()
-        except psycopg.Error as error:
-            raise StoreUnavailable(_one_line(error)) from error
+        probe = await connect(self._url)
+        await probe.close()
+        await self._pool.open()
 
     async def call(self, function: str, args: Any) -> Any:
         statement = self._statements.get(function)
@@ -123,13 +121,7 @@ def _decoded(answer: str) -> Any:
 
 def _translated(error: psycopg.Error) -> TicketflowError:
     if isinstance(error, _TRANSIENT):
-        return StoreUnavailable(_one_line(error))
+        return StoreUnavailable(one_line(error))
     if isinstance(error, _NOT_MIGRATED):
-        return ConfigurationError(f"the database schema is not ready, run `ticketflow migrate`: {_one_line(error)}")
-    return Poison(_one_line(error))
-
-
-def _one_line(error: psycopg.Error) -> str:
-    """The server's own words, without the statement and its parameters: they hold customers' text."""
-    lines = str(error).strip().splitlines()
-    return error.diag.message_primary or (lines[0] if lines else type(error).__name__)
+        return ConfigurationError(f"the database schema is not ready, run `ticketflow migrate`: {one_line(error)}")
+    return Poison(one_line(error))
