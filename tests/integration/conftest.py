@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import langsmith
 import pytest
 import pytest_asyncio
 
@@ -15,6 +16,13 @@ from tests.support.model_bench import KEY, Bench
 from tests.support.openai_server import running_server
 from tests.support.trails import TTL
 from ticketflow.db.leases import Leases
+
+
+@pytest.fixture(autouse=True)
+def _tracing_as_it_was() -> Iterator[None]:
+    """A worker switches LangSmith off for its whole process, which here is that of all tests."""
+    yield
+    langsmith.configure(enabled=None)
 
 
 @pytest.fixture
