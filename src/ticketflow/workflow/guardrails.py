@@ -16,6 +16,7 @@ from ticketflow.llm.tasks import TaskName
 from ticketflow.workflow.leaks import leak_problems
 from ticketflow.workflow.promises import money_problems
 from ticketflow.workflow.prompts import prompt
+from ticketflow.workflow.published import Published
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24}")
 _MARKUP = re.compile(
@@ -24,7 +25,8 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _SPELLED_OUT = re.compile(r"(?<!\w)(?:[^\W\d_][ .\u2010-\u2015-]{1,2}){4,60}[^\W\d_](?!\w)")
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Terminals and pages would obey them: control characters, and overrides of the direction of text.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _URL = re.compile(
     r"(?<![@\w.-])(?:https?://[^\s)>\]]{1,2000}|www\.[^\s)>\]]{1,2000}"
     r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:[a-z]{2,24}/[^\s)>\]]{0,2000}"
@@ -48,10 +50,7 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
     """
     if len(text) > MAX_REPLY:
         return [f"the reply is longer than {MAX_REPLY} characters"]
-    known = "\n".join(
-        f"{article['title']}\n" + "\n".join(f"{p['heading']}\n{p['text']}" for p in article["passages"])
-        for article in articles
-    )
+    published = Published(articles)
     own_words = f"{ticket.subject}\n{ticket.body}\n{ticket.customer_email or ''}"
     seen = _as_seen(text)
     problems = []
@@ -60,15 +59,15 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
     ids = {article["id"] for article in articles}
     if unknown := [cited for cited in citations if cited not in ids]:
         problems.append(f"cites articles that were not found: {', '.join(unknown[:5])[:200]}")
-    problems += money_problems(seen, known)
-    problems += leak_problems(seen, known)
-    if strangers := _addresses(seen) - _addresses(known + own_words):
+    problems += money_problems(seen, published)
+    problems += leak_problems(seen, published)
+    if (named := _addresses(seen)) and (strangers := named - _addresses(published.text + own_words)):
         problems.append(f"names an e-mail address that is in neither the ticket nor the articles: {min(strangers)}")
     if _MARKUP.search(seen):
         problems.append("contains HTML or script")
-    if not _links(seen) <= _links(known):
+    if (links := _links(seen)) and not links <= _links(published.text):
         problems.append("contains a link that is in none of the articles")
-    if any(character in _BIDI or _is_control(character) for character in text):
+    if _CONTROL.search(text):
         problems.append("contains control characters")
     if _SPELLED_OUT.search(seen):
         problems.append("spells a word out letter by letter")
@@ -81,12 +80,10 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
 
 def _as_seen(text: str) -> str:
     """The text as a reader sees it: without characters that have no width, and one form for letters that look alike."""
+    if text.isascii():
+        return text
     plain = unicodedata.normalize("NFKC", text)
     return "".join(character for character in plain if unicodedata.category(character) != "Cf")
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) == "Cc" and character not in "\n\r\t"
 
 
 def _addresses(text: str) -> set[str]:

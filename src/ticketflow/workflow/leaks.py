@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ticketflow.workflow.promises import squeezed
+from ticketflow.workflow.published import Published
 
 _KEY = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|[spr]k_(?:live|test)_\w{10,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|gh[pousr]_[A-Za-z0-9]{30,}"
@@ -30,24 +30,23 @@ _ASKS = re.compile(
 _REFUSES = re.compile(r"\b(?:never|not|don't|nobody|no one|nie|niemals|nicht|jamais|pas|nunca|nooit)\b", re.IGNORECASE)
 
 
-def leak_problems(text: str, known: str) -> list[str]:
-    """What of ``text`` must not be sent, unless ``known`` publishes it. The problems do not repeat the secret."""
+def leak_problems(text: str, published: Published) -> list[str]:
+    """What of ``text`` must not be sent, unless it is published. The problems do not repeat the secret."""
     problems = []
-    if _KEY.search(text) or any(found.group() not in known for found in _PASSWORD.finditer(text)):
+    if _KEY.search(text) or any(found.group() not in published.text for found in _PASSWORD.finditer(text)):
         problems.append("contains what looks like a password, key or token")
     if any(_holds_a_card(found.group()) for found in _DIGIT_GROUPS.finditer(text)):
         problems.append("contains a payment card number")
-    if any(_is_iban(found.group()) and found.group() not in known for found in _IBAN.finditer(text)):
+    if any(_is_iban(found.group()) and found.group() not in published.text for found in _IBAN.finditer(text)):
         problems.append("contains a bank account number that is in none of the articles")
-    if _asks(text, known):
+    if _asks(text, published):
         problems.append("asks the customer for a password, code or card number")
     return problems
 
 
-def _asks(text: str, known: str) -> bool:
-    published = squeezed(known)
+def _asks(text: str, published: Published) -> bool:
     return any(
-        _ASKS.search(sentence) and not _REFUSES.search(sentence) and squeezed(sentence) not in published
+        _ASKS.search(sentence) and not _REFUSES.search(sentence) and not published.says(sentence)
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", text)
     )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from ticketflow.workflow.published import Published
+
 _GAP = r"[^.!?\n]{0,60}"
 _NEAR = r"[^.!?\n]{0,25}"
 
@@ -93,16 +95,16 @@ _FURTHER = re.compile(
 _LINE_BREAK = re.compile(r"(?<!\n)\n(?!\s*(?:[-*•>#\d]|\n|$))")
 
 
-def money_problems(text: str, known: str) -> list[str]:
-    """One problem for each sentence of ``text`` that promises money, or names an amount that ``known`` does not."""
-    published, published_amounts = squeezed(known), _amounts(known)
+def money_problems(text: str, published: Published) -> list[str]:
+    """One problem for each sentence that promises money, or names an amount that is not published."""
     problems = []
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", _LINE_BREAK.sub(" ", re.sub(r"[*~`]+", "", text))):
-        if squeezed(sentence) in published:
+        promises, amounts = _promises(_MENTION.sub(" ", sentence)), _amounts(sentence)
+        if not (promises or amounts) or published.says(sentence):
             continue
-        if _promises(_MENTION.sub(" ", sentence)):
+        if promises:
             problems.append(f"promises money without approval: {sentence.strip()[:120]!r}")
-        elif not _amounts(sentence) <= published_amounts:
+        elif not amounts <= _amounts(published.text):
             problems.append(f"names an amount of money that no article names: {sentence.strip()[:120]!r}")
     return problems
 
@@ -118,8 +120,3 @@ def _promises(sentence: str) -> bool:
 
 def _amounts(text: str) -> set[str]:
     return {re.sub(r"\s", "", amount).lower().strip(".,") for amount in _AMOUNT.findall(text)}
-
-
-def squeezed(text: str) -> str:
-    """For comparing a quotation: without Markdown's signs, in lower case, single-spaced."""
-    return " ".join(re.sub(r"[*_`>#-]+", " ", text).lower().split())
