@@ -29,9 +29,13 @@ def test_priority_and_issue_decide_the_tone(priority: str, issue: str | None, ex
     assert occasion(priority, issue) is expected
 
 
-def test_only_where_there_is_time_is_anybody_told_to_do_nothing() -> None:
-    calm = "do not need to do anything"
-    assert [each for each in Occasion if calm in holding_reply("en", each)] == [Occasion.REQUEST]
+@pytest.mark.parametrize("calm", ["anything in the meantime", "nichts tun", "rien à faire", "nada", "nulla", "niets"])
+def test_nobody_is_told_that_there_is_nothing_to_do(calm: str) -> None:
+    spoken = [text for replies in HOLDING_REPLIES.values() for text in replies.values()]
+    assert [text for text in spoken if calm in text] == []
+
+
+def test_where_there_may_be_danger_the_emergency_number_is_named() -> None:
     for each in (Occasion.URGENT, Occasion.HARM):
         assert "your local emergency number" in holding_reply("en", each)
     assert "sorry" in holding_reply("en", Occasion.COMPLAINT)

@@ -20,17 +20,17 @@ class Occasion(StrEnum):
 HOLDING_REPLIES: Final[Mapping[Occasion, Mapping[str, str]]] = {
     Occasion.REQUEST: {
         "en": "Thank you for writing to us. Your request needs a closer look, so one of our specialists is taking it "
-        "over and will answer you personally. You do not need to do anything in the meantime.",
+        "over and will answer you personally.",
         "de": "Vielen Dank für Ihre Nachricht. Ihr Anliegen braucht einen genaueren Blick, deshalb übernimmt es jemand "
-        "aus unserem Fachteam und antwortet Ihnen persönlich. Sie müssen in der Zwischenzeit nichts tun.",
+        "aus unserem Fachteam und antwortet Ihnen persönlich.",
         "fr": "Merci pour votre message. Votre demande mérite un examen plus attentif : un de nos spécialistes s'en "
-        "charge et vous répondra personnellement. Vous n'avez rien à faire d'ici là.",
+        "charge et vous répondra personnellement.",
         "es": "Gracias por escribirnos. Su consulta necesita una revisión más detallada, así que uno de nuestros "
-        "especialistas se ocupa de ella y le responderá personalmente. Mientras tanto no tiene que hacer nada.",
+        "especialistas se ocupa de ella y le responderá personalmente.",
         "it": "Grazie per averci scritto. La sua richiesta merita un esame più attento: se ne occupa uno dei nostri "
-        "specialisti, che le risponderà personalmente. Nel frattempo non deve fare nulla.",
+        "specialisti, che le risponderà personalmente.",
         "nl": "Bedankt voor uw bericht. Uw vraag verdient een nadere blik; een van onze specialisten neemt hem over en "
-        "antwoordt u persoonlijk. U hoeft intussen niets te doen.",
+        "antwoordt u persoonlijk.",
     },
     Occasion.URGENT: {
         "en": "Thank you for telling us. We have marked your message as urgent and passed it straight to one of our "
