@@ -8,9 +8,11 @@ import pytest
 
 from ticketflow.llm.rules.classify import classify
 from ticketflow.llm.rules.compose import draft
+from ticketflow.llm.rules.concerns import concern
 from ticketflow.llm.rules.extract import extract
 from ticketflow.llm.rules.review import review
 from ticketflow.samples import articles
+from ticketflow.workflow.holding import Occasion, occasion
 
 
 def material(subject: str, body: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ SHOP = [
         ("I already wrote twice about the password reset and nobody answers me.", "complaint", "medium"),
         ("My lawyer will write to you about the refund.", "legal", "high"),
         ("I am going to the press with this refund story.", "legal", "medium"),
-        ("The Heron fell down and my son was injured, I want a refund.", "safety", "high"),
+        ("The Heron fell down and my son was injured, I want a refund.", "safety", "urgent"),
         ("Das Konto wurde gehackt, das Passwort geht nicht mehr.", "account_security", "urgent"),
     ],
 )
@@ -62,6 +64,59 @@ def test_some_matters_go_to_a_person_whatever_the_articles_say(body: str, issue:
     assert made["citations"] == []
     assert found["verdict"] == "escalate"
     assert found["problems"][0].startswith("the ticket needs a person")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "My Badger smells of burning and there is smoke coming out of it",
+        "There is smoke coming out of my Badger",
+        "Sparks fly from the plug of the Burrow",
+        "I smell gas near the Otter",
+        "The charger burned my hand",
+        "The Heron motor gets so hot it melted the curtain",
+        "The Heron motor gets so hot that I cannot touch it",
+        "I am locked in my flat, the Badger does not open from inside",
+        "My Burrow hub is on fire right now",
+        "I got an electric shock",
+        "The smoke detector rang, then smoke filled the kitchen",
+        "Aus meinem Badger kommt Rauch und es riecht verbrannt",
+        "Aus der Steckdose sprühen Funken",
+        "De la fumée sort de mon Badger",
+        "Mon Otter sent le gaz",
+        "Sale humo del Badger y huele a quemado",
+        "Esce fumo dal mio Badger",
+        "Er komt rook uit mijn Badger",
+    ],
+)
+def test_danger_is_urgent_and_for_a_person(body: str) -> None:
+    asked: dict[str, Any] = {"ticket": {"subject": "Question", "body": body}}
+    found = classify(asked)
+    issue = extract({**asked, "classification": found})["issue_type"]
+    assert (found["priority"], issue) == ("urgent", "safety")
+    assert occasion(found["priority"], issue) is Occasion.HARM
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Where are the smoke detector settings?",
+        "I have a burning question about my order.",
+        "There is a fire sale in your shop, does it end on Sunday?",
+        "The app does not open in Firefox.",
+        "Does the app run on Fire tablets such as my Kindle Fire?",
+        "The lock feels warm.",
+        "I have a gas boiler, does the Otter fit?",
+        "My Burrow in brand new condition does not pair.",
+        "The Cuckoo sings too early.",
+        "My key is stuck inside the lock.",
+        "Is the smoked oak Cuckoo in stock?",
+        "Je voudrais relier mon détecteur de fumée.",
+    ],
+)
+def test_a_word_of_danger_with_another_meaning_is_none(body: str) -> None:
+    assert concern("Question", body) is None
+    assert classify({"ticket": {"subject": "Question", "body": body}})["priority"] in ("low", "medium")
 
 
 @pytest.mark.parametrize(

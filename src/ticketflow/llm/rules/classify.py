@@ -83,8 +83,9 @@ def read(subject: str, body: str) -> Reading:
 def _priority(asked: object, subject: str, body: str) -> tuple[str, list[str]]:
     if asked in ("low", "medium", "high", "urgent"):
         return str(asked), ["the customer"]
-    if concern(subject, body) is Concern.SECURITY:
-        return "urgent", ["account security"]
+    found = concern(subject, body)
+    if found in (Concern.SAFETY, Concern.SECURITY):
+        return "urgent", [found.replace("_", " ")]
     raised, lowered, causes = [0.0], 0.0, list[str]()
     # A "not" in one sentence denies nothing in the next.
     for text in map(stems, _SENTENCE_END.split(f"{subject}. {body}")):

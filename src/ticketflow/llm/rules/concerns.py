@@ -32,9 +32,37 @@ _REASONS: Final = {
 
 _PHRASES: Final = {
     Concern.SAFETY: (
-        "hospital, injured, injury, hurt my, hurt myself, hurt me, suicide, kill myself, bleeding, unconscious, caught "
-        "fire, on fire, gas leak, electric shock, verletzt, krankenhaus, blessé, "
-        "hôpital, herido, ferito, gewond"
+        "hospital, injured, injury, hurt my, hurt myself, hurt me, cut my hand, cut my finger, swallowed a, "
+        "swallowed the, suicide, kill myself, bleeding, unconscious, caught fire, catches fire, on fire, there "
+        "was a fire, there is a fire, started a fire, fire started, fire broke out, house fire, fire hazard, fire "
+        "risk, fire brigade, fire department, flames, smoke, spark, melt, scorched, explode, explosion, overheat, "
+        "get so hot, get very hot, get too hot, get extremely hot, get really hot, got so hot, got very hot, got "
+        "too hot, got extremely hot, got really hot, hot to touch, hot to the touch, too hot to, burning hot, is "
+        "burning, was burning, burning smell, burnt smell, smell burnt, smell burning, smell of burning, smell "
+        "like burning, smell something burning, burned me, burnt me, burned my, burnt my, burned his, burnt his, "
+        "burned her, burnt her, burned our, burnt our, gas leak, gas smell, smell gas, smell of gas, smell like "
+        "gas, electric shock, electrical shock, electrocuted, short circuit, bare wire, exposed wire, i am locked "
+        "in, i'm locked in, we are locked in, we're locked in, locked in my flat, locked in my house, locked in "
+        "my home, locked in my apartment, locked in the flat, locked in the house, locked in the room, locked in "
+        "the bathroom, i am locked inside, we are locked inside, locked me in, locked us in, trapped inside, "
+        "trapped in my, trapped in the, am stuck inside, are stuck inside, not open from inside, not open from "
+        "the inside, won't open from inside, won't open from the inside, doesn't open from inside, doesn't open "
+        "from the inside, "
+        "verletzt, krankenhaus, rauch, raucht, qualm, qualmt, verbrannt, verschmort, verkohlt, es brennt, in "
+        "brand geraten, feuer, funken, gasgeruch, riecht nach gas, nach gas riecht, riecht es nach gas, "
+        "stromschlag, geschmolzen, überhitzt, wird so heiß, wird sehr heiß, wird zu heiß, explodiert, "
+        "eingesperrt, bin eingeschlossen, sind eingeschlossen, von innen nicht, "
+        "blessé, blessée, hôpital, fumée, brûlé, brûlée, étincelles, en feu, pris feu, un incendie, sent le gaz, "
+        "odeur de gaz, choc électrique, décharge électrique, fondu, surchauffe, très chaud, explosé, enfermé, "
+        "enfermée, "
+        "herido, herida, humo, quemado, quemada, quemó, chispas, en llamas, incendio, huele a gas, olor a gas, "
+        "descarga eléctrica, derretido, derritió, sobrecalienta, explotó, encerrado, encerrada, "
+        "ferito, ferita, fumo, bruciato, bruciata, scintille, in fiamme, preso fuoco, incendio, odore di gas, "
+        "puzza di gas, scossa elettrica, preso la scossa, surriscalda, esploso, chiuso dentro, chiusa dentro, "
+        "rinchiuso, rinchiusa, "
+        "gewond, komt rook, rook uit, er is rook, brandlucht, ruikt naar gas, ruik gas, verbrand, vonken, staat "
+        "in brand, in brand gevlogen, vlammen, gaslucht, elektrische schok, gesmolten, oververhit, ontploft, "
+        "opgesloten"
     ),
     Concern.SECURITY: (
         "hacked, hacker, account takeover, taken over my account, took over my account, someone is in my account, "
@@ -65,6 +93,15 @@ _PHRASES: Final = {
         "wiederholten mal, beschwerde, troisième fois, tercera vez, queja, terza volta, derde keer, klacht"
     ),
 }
+
+# Each is longer than the phrase of danger in it, so it is found in its place.
+_HARMLESS: Final = (
+    "smoke detector, smoke alarm, smoke sensor, smoke test, smoke free, smoke grey, smoke gray, smoked oak, "
+    "smoked glass, no smoking, non smoking, on fire tv, on fire hd, on fire os, on fire stick, on fire "
+    "tablet, there is a fire sale, there was a fire sale, spark my, spark our, spark joy, détecteur de fumée, "
+    "détecteurs de fumée, détecteur fumée, detector de humo, sensor de humo, rilevatore di fumo, sensore di "
+    "fumo"
+)
 
 _THANKS: Final = "thank, thanks, thx, cheers, danke, dank, merci, gracias, grazie, bedankt"
 _CONTENT: Final = (
@@ -102,5 +139,6 @@ def _thanks_words() -> tuple[frozenset[str], frozenset[str]]:
 
 
 @cache
-def _phrases() -> Phrases[Concern]:
-    return Phrases((phrase.strip(), kind) for kind, listed in _PHRASES.items() for phrase in listed.split(","))
+def _phrases() -> Phrases[Concern | None]:
+    tables: list[tuple[Concern | None, str]] = [*_PHRASES.items(), (None, _HARMLESS)]
+    return Phrases((phrase.strip(), kind) for kind, listed in tables for phrase in listed.split(","))

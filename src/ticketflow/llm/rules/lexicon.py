@@ -166,7 +166,7 @@ PRIORITY_CUES: Final[list[_Urgency]] = [
                  "dringende, noodgeval"),
     *_urgency(3, "locked out, asap, as soon as possible, immediately, right now, right away, at once, sofort, "
                  "subito, critical, fraud, fraudulent, stolen, hacked, compromised, unauthorized, is down, are down, "
-                 "someone is in my account, somebody is in my account, fire, smoke, unsafe, dangerous"),
+                 "someone is in my account, somebody is in my account, unsafe, dangerous"),
     *_urgency(2.4, "hospital, injured, injury, hurt, lawyer, legal action, solicitor, insurer, third time, "
                    "unacceptable, still no answer, still no refund, no response, deadline, before it leaves, before "
                    "it ships, minutes ago, customers are waiting, blocking us, all our users, whole team, entire "
