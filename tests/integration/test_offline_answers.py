@@ -23,6 +23,8 @@ FOR_A_PERSON = {
     "Somebody is in my account": Occasion.URGENT,
     "THREE WEEKS and still no refund!!!": Occasion.COMPLAINT,
     "Heron fell from the wall and hurt my mother": Occasion.HARM,
+    "Badger": Occasion.HARM,
+    "Price": Occasion.REQUEST,
     "200 Woodpeckers for a hotel group": Occasion.REQUEST,
     "Dormouse rings 40 minutes late": Occasion.REQUEST,
     "Local API or MQTT on the Burrow?": Occasion.REQUEST,
@@ -37,6 +39,14 @@ SAID = {
     "Warranty for my Heron, motor stopped": ["Warranty claim", "Three years from the day of delivery"],
     "Burrow seit Routerwechsel offline": ["liegt auf Englisch vor", "Change Wi-Fi"],
 }
+MORE: list[dict[str, Any]] = [
+    {"subject": subject, "body": body, "customer_id": "cust-1", "channel": "email"}
+    for subject, body in (
+        ("Where is my refund", "I returned the parcel last week, order CL-48101."),
+        ("Price", "What does the Badger cost?"),
+        ("Badger", "There is smoke coming out of my Badger"),
+    )
+]
 
 
 class Silent:
@@ -54,7 +64,7 @@ async def test_every_sample_gets_a_fitting_answer_or_a_person(database_url: str)
         await app.library.add(samples.articles())
         tools, graph = wiring.tools(app, OfflineModel()), compile_graph()
         results: dict[str, dict[str, Any]] = {}
-        for sample in samples.tickets():
+        for sample in [*samples.tickets(), *MORE]:
             context = RunContext(ticket=_ticket(sample), tools=tools, recorder=Silent())
             state = await graph.ainvoke({"flow_version": FLOW_VERSION}, context=context)
             results[sample["subject"]] = state["finalize"]
@@ -63,6 +73,7 @@ async def test_every_sample_gets_a_fitting_answer_or_a_person(database_url: str)
         assert results[subject]["reply"] == HOLDING_REPLIES[occasion]["en"], subject
     for subject, parts in SAID.items():
         assert [part for part in parts if part not in results[subject]["reply"]] == [], subject
+    assert {each["article_id"] for each in results["Where is my refund"]["sources"]} <= {"refund-timing"}
     answered = [subject for subject, result in results.items() if result["disposition"] == "answered"]
     assert len(answered) >= 20
     assert all(result["sources"] for subject, result in results.items() if subject in answered)

@@ -109,6 +109,29 @@ def test_what_is_refused_is_not_what_is_asked_for() -> None:
     assert accepting["citations"][0] == "damaged-on-arrival"
 
 
+def test_where_a_refund_is_is_no_matter_of_parcels_that_come_back() -> None:
+    asked = material("Where is my refund", "I returned the parcel last week, order CL-48101.")
+    made = draft(asked)
+    assert made["citations"] == ["refund-timing"]
+    assert "look at the return status" in made["text"]
+    without = {**asked, "articles": [each for each in shop() if each["id"] == "delivery-and-tracking"]}
+    assert draft(without)["citations"] == []
+
+
+@pytest.mark.parametrize("subject", ["Price", "Question", "Badger", "What does the Badger cost?"])
+def test_a_price_that_no_article_has_is_for_a_person(subject: str) -> None:
+    asked = material(subject, "What does the Badger cost?")
+    made = draft(asked)
+    assert made["citations"] == []
+    assert reviewed(asked, made)["verdict"] == "escalate"
+
+
+def test_a_passage_with_the_price_of_the_product_answers() -> None:
+    passages = [{"heading": "Price", "text": "The price of a Badger: it costs the same in every colour."}]
+    library = [{"id": "badger-price", "title": "Badger price", "score": 1.0, "passages": passages}]
+    assert draft(material("Price", "What does the Badger cost?", library))["citations"] == ["badger-price"]
+
+
 def test_advice_about_another_product_comes_last() -> None:
     def about(name: str) -> dict[str, Any]:
         text = f"The {name} battery lasts a year. Charge the {name} battery overnight."

@@ -15,8 +15,11 @@ from ticketflow.llm.rules.words import REPLY, of_ticket, requests, stems, subjec
 
 _INTERNAL = re.compile(r"^\W*internal\b|\(internal\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:[Aa]n?|[Yy]our|[Tt]he)\s\*{0,2}([A-Z][a-z]{2,20})\b")
+_ONLY_WITH = re.compile(r"\b(?:with|for an?) (.+)", re.IGNORECASE)
 _SPECIAL_CASE = re.compile(r"(?:before|after|if|when|what)\b", re.IGNORECASE)
 _VAGUE_KINDS = frozenset(stems("question how to malfunction general access connectivity thanks complaint legal"))
+_PRICE = frozenset(stems("price cost payment"))
+_REFUND = frozenset(stems("refund"))
 _ENOUGH_SHARED = 3
 _MANY_SHARED = 6
 _SHORT_TICKET = 8
@@ -64,10 +67,14 @@ class Passage(NamedTuple):
 
 
 class Matter(NamedTuple):
-    """What a ticket is about: all its telling words, and among them those of its subject, its wishes and its kind."""
+    """What a ticket is about: all its telling words, and among them those of its subject, its wishes and its kind.
+
+    ``headline`` are those of the subject alone, where it is the ticket's own.
+    """
 
     words: frozenset[str]
     central: frozenset[str]
+    headline: frozenset[str]
     product: frozenset[str]
     technical: bool
 
@@ -88,6 +95,7 @@ def matter_of(material: Mapping[str, Any]) -> Matter:
     return Matter(
         words=_with_beginnings(subject_words(f"{own} {wanted}") - number | central, known),
         central=_with_beginnings(central, known),
+        headline=subject_words(own),
         product=product,
         technical=classification.get("category") == "technical",
     )
@@ -122,6 +130,9 @@ def ranked_passages(material: Mapping[str, Any]) -> list[Passage]:
             factor *= _bonus(_TITLE_BONUS, title, matter.words)
         if heading:
             factor *= _bonus(_HEADING_BONUS, heading, matter.words)
+        condition = _ONLY_WITH.search("" if introduces else str(passage["heading"]))
+        if condition and subject_words(condition[1]).isdisjoint(matter.words):
+            factor *= _OTHER_PRODUCT_WEIGHT
         named = _products(article)
         if matter.product and not named <= matter.words:
             factor *= _OTHER_PRODUCT_WEIGHT
@@ -139,6 +150,10 @@ def ranked_passages(material: Mapping[str, Any]) -> list[Passage]:
         if matter.central and matter.central.isdisjoint(shared) and not of_product:
             fits = False
         elsewhere = matter.product and not matter.product <= _article_words(article) and named.isdisjoint(matter.words)
+        if matter.product and matter.central and matter.central <= _PRICE and matter.product.isdisjoint(words):
+            fits = False  # who asks for nothing but a price asks for that of the product
+        if not matter.headline.isdisjoint(_REFUND) and _REFUND.isdisjoint(shared):
+            fits = False  # what comes back to whom is another matter than where the money is
         if matter.technical and elsewhere:
             fits = False  # advice about refunds fits every product, advice about an alarm fits one
         found = Passage(
