@@ -404,7 +404,8 @@ begin
       if t.status = 'processing' then
         e := jsonb_set(claim.value->'takeover_event', '{payload,previous_worker}',
                        coalesce(to_jsonb(holder.worker), 'null'));
-        if held and holder.released then
+        if held and (holder.released or holder.worker = args->>'worker') then
+          -- Given back, or ours already: the answer to our own claim was lost, and nobody died.
           e := jsonb_set(e, '{payload,reason}', '"handover"');
         else
           ended := ended + 1;

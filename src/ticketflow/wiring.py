@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
@@ -307,5 +308,5 @@ def graph(app: Application) -> CompiledStateGraph[State, RunContext, State, Stat
 
 
 def worker_name() -> str:
-    """Names a worker process in leases and events."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Names a worker process in leases and events; a container that is started again has its old host name and pid."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
@@ -20,9 +21,10 @@ from ticketflow.broker.embedded import EmbeddedBroker, EmbeddedConsumer
 from ticketflow.broker.messages import Message, parse
 from ticketflow.broker.port import Broker, Consumer, Delivery
 from ticketflow.broker.rabbitmq import RabbitBroker, RabbitConsumer
+from ticketflow.db.gateway import Gateway
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
-from ticketflow.domain.errors import BrokerUnavailable
+from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
 from ticketflow.domain.routing import Lane
 
 WAIT = 10
@@ -347,3 +349,32 @@ async def test_whoever_waits_for_a_delivery_is_told_when_the_consumer_is_dead(
         with pytest.raises(RuntimeError) as told:
             await arrival(consumer)
         assert isinstance(told.value.__cause__, ZeroDivisionError)
+
+
+class Unsettled:
+    """A gateway on which no message can be settled for a while."""
+
+    def __init__(self, gateway: PostgresGateway) -> None:
+        self._gateway = gateway
+        self.away = True
+
+    async def call(self, function: str, args: Any) -> Any:
+        if self.away and function in ("ticketflow_queue_return", "ticketflow_queue_reject"):
+            raise StoreUnavailable("away")
+        return await self._gateway.call(function, args)
+
+
+@pytest.mark.parametrize("how", ["requeue", "reject"])
+async def test_a_message_that_could_not_be_settled_comes_again_and_takes_no_room(
+    gateway: PostgresGateway, how: str
+) -> None:
+    store = Unsettled(gateway)
+    broker = EmbeddedBroker(cast(Gateway, store), timedelta(milliseconds=300))
+    async with broker.consume(2) as consumer:
+        await broker.publish([message(), message()])
+        for _ in range(2):
+            delivery = await arrival(consumer)
+            await (delivery.requeue() if how == "requeue" else delivery.reject("no"))
+        store.away = False
+        again = [await arrival(consumer) for _ in range(2)]
+        assert all(delivery.redelivered for delivery in again)

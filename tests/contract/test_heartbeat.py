@@ -22,9 +22,10 @@ from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import CheckpointRow
 from ticketflow.domain.delivery import RetryPolicy
-from ticketflow.domain.errors import ModelRefused, ModelTimeout
+from ticketflow.domain.errors import ModelRefused, ModelTimeout, StoreUnavailable
 from ticketflow.domain.routing import Lane
 from ticketflow.domain.tickets import Status
+from ticketflow.worker import consumer
 from ticketflow.worker.consumer import Worker, WorkerParts
 from ticketflow.worker.run import TicketRun
 from ticketflow.workflow.state import StepName, StepReport, Tools
@@ -193,3 +194,39 @@ async def test_a_heartbeat_that_finds_another_worker_on_the_ticket_ends_the_run_
         assert await asyncio.wait_for(message.settled, 10) == "ack"
     assert (seen.lost, seen.ended) == (1, [])
     assert (await reads.ticket(ticket_id)).status is Status.PROCESSING
+
+
+class Away:
+    """A gateway to a store that does not take a ticket back at first."""
+
+    def __init__(self, gateway: PostgresGateway, refusals: int) -> None:
+        self._gateway = gateway
+        self.refusals = refusals
+
+    async def call(self, function: str, args: Any) -> Any:
+        if function == "ticketflow_release" and self.refusals:
+            self.refusals -= 1
+            raise StoreUnavailable("away")
+        return await self._gateway.call(function, args)
+
+    async def ping(self) -> None:
+        await self._gateway.ping()
+
+    async def aclose(self) -> None:
+        await self._gateway.aclose()
+
+
+async def test_a_ticket_whose_store_went_away_is_given_back_and_no_worker_counts_as_lost(
+    commits: Commits, others: Leases, gateway: PostgresGateway, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def store_away() -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(consumer, "PAUSE_WITHOUT_STORE", 0.01)
+    ticket_id = await new_ticket(commits, wake=False)
+    message, away, seen = OneMessage(ticket_id), Away(gateway, 3), Seen()
+    async with working(away, message, OneStep(store_away), seen, timedelta(seconds=30)):
+        assert await asyncio.wait_for(message.settled, 10) == "ack"
+    assert (away.refusals, seen.lost, seen.retries, seen.ended) == (0, 0, [], [])
+    assert (await reads.wakers(ticket_id))["outbox"] == 1
+    assert (await claimed(others, ticket_id)).takeovers == 0

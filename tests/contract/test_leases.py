@@ -72,11 +72,13 @@ async def test_after_a_takeover_the_former_owner_changes_nothing(
     await applied(commits, under(new, step_done("extract")))
 
 
-async def test_takeovers_are_counted_until_a_step_is_completed(commits: Commits, leases: Leases, reads: Reads) -> None:
+async def test_takeovers_are_counted_until_a_step_is_completed(
+    commits: Commits, leases: Leases, others: Leases, reads: Reads
+) -> None:
     ticket_id = await new_ticket(commits)
-    await claimed(leases, ticket_id)
-    for expected in (1, 2, 3):
-        lease = await claimed(leases, ticket_id, takeover=True)
+    await claimed(others, ticket_id)
+    for worker, expected in ((leases, 1), (others, 2), (leases, 3), (others, 4)):
+        lease = await claimed(worker, ticket_id, takeover=True)
         assert lease.takeovers == expected
     last = (await reads.events(ticket_id) or ())[-1]
     assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == (
@@ -86,6 +88,13 @@ async def test_takeovers_are_counted_until_a_step_is_completed(commits: Commits,
     )
     await applied(commits, under(lease, step_done("classify")))
     assert (await claimed(leases, ticket_id, takeover=True)).takeovers == 1
+
+
+async def test_a_worker_that_claims_again_what_it_has_is_not_counted_as_lost(commits: Commits, leases: Leases) -> None:
+    """The answer to its claim was lost, and the message came back to it."""
+    ticket_id = await new_ticket(commits)
+    for _ in range(8):
+        assert (await claimed(leases, ticket_id, takeover=True)).takeovers == 0
 
 
 async def test_a_claim_brings_the_newest_checkpoint_with_every_channel(commits: Commits, leases: Leases) -> None:

@@ -19,7 +19,7 @@ from ticketflow.broker.messages import Message, readable
 from ticketflow.broker.port import Consumer, Delivery
 from ticketflow.db.codec import milliseconds
 from ticketflow.db.gateway import Gateway
-from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
+from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable, TicketflowError
 from ticketflow.domain.routing import Lane
 
 log = structlog.get_logger()
@@ -122,14 +122,13 @@ class EmbeddedConsumer:
         self._news.set()
 
     async def give_back(self, delivery: EmbeddedDelivery) -> None:
-        self._in_hand.pop(delivery.id, None)
-        await self._gateway.call("ticketflow_queue_return", {"consumer": self._id, "ids": [delivery.id]})
+        await self._let_go(delivery, "ticketflow_queue_return", {"ids": [delivery.id]})
 
     async def bury(self, delivery: EmbeddedDelivery, reason: str) -> None:
-        await self._gateway.call(
+        await self._let_go(
+            delivery,
             "ticketflow_queue_reject",
             {
-                "consumer": self._id,
                 "id": delivery.id,
                 "dead_letter_id": str(uuid4()),
                 "reason": "message",
@@ -137,7 +136,14 @@ class EmbeddedConsumer:
                 "payload": {"body": readable(delivery.body), "queue": f"tickets.{delivery.lane}"},
             },
         )
+
+    async def _let_go(self, delivery: EmbeddedDelivery, function: str, args: dict[str, Any]) -> None:
+        # First of all no longer in hand: whatever becomes of the call, the next beat frees what is not.
         self._in_hand.pop(delivery.id, None)
+        try:
+            await self._gateway.call(function, {"consumer": self._id, **args})
+        except TicketflowError as error:
+            log.warning("broker.settle_failed", error=str(error))
 
     async def leave(self) -> None:
         """Forget what is done, give back the rest."""

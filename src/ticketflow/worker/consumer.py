@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -200,12 +201,25 @@ class Worker:
             self._parts.observer.retried(TAKEOVER)
         log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
         try:
-            await self._run(active.run)
+            await self._run_or_give_back(active.run)
         except asyncio.CancelledError:
             if active.lost:
                 self._say_lost()
             else:
                 await self._release(lease)
+
+    async def _run_or_give_back(self, run: TicketRun) -> None:
+        """Run the ticket. When the store goes away meanwhile, give it back as soon as that can be written down: handed
+        back without a word it would look like one more worker that was lost on it."""
+        try:
+            await self._run(run)
+        except StoreUnavailable as error:
+            log.warning("ticket.store_away", step=run.step, reason=str(error))
+            while True:
+                await asyncio.sleep(PAUSE_WITHOUT_STORE)
+                with contextlib.suppress(StoreUnavailable):
+                    await self._release(run.lease)
+                    return
 
     def _report_in_flight(self) -> None:
         self._parts.observer.in_flight(sum(active.run is not None for active in self._active.values()))
