@@ -20,7 +20,7 @@ from ticketflow.workflow.published import Published
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24}")
 _MARKUP = re.compile(
-    r"<\s{0,3}(?:script|iframe|img|object|embed|style|link|form|svg|a)\b|<\s{0,3}/?[a-z][a-z0-9-]{0,20}(?:\s[^<>]{0,300})?/?>"
+    r"<\s{0,3}(?:script|iframe|img|object|embed|style|link|form|svg|a)\b|<\s{0,3}/?[a-z][a-z0-9-]{0,20}(?:\s[^<>=]{0,100}=[^<>]{0,300})?\s?/?>"
     r"|\b(?:javascript|vbscript):|\bdata:[a-z]{1,20}/",
     re.IGNORECASE,
 )
@@ -31,7 +31,7 @@ _URL = re.compile(
     r"(?<![@\w.-])(?:https?://[^\s)>\]]{1,2000}|www\.[^\s)>\]]{1,2000}"
     r"|(?:[a-z0-9-]{1,63}\.){1,8}(?:[a-z]{2,24}/[^\s)>\]]{0,2000}"
     # Without a path, only endings that do not look like the next sentence's first word.
-    r"|(?:com|net|org|info|biz|io|co|app|dev|shop|store|online|site|link|xyz|example|de|ch|fr|nl|eu|uk|ru|cn)\b))",
+    r"|(?:com|net|org|info|biz|io|co|app|dev|shop|store|online|site|link|xyz|top|click|example|de|ch|fr|nl|eu|uk|ru|cn)\b))",
     re.IGNORECASE,
 )
 # Greek and Cyrillic letters that pass for Latin ones; units such as μA and kΩ are written so by honest people.
@@ -69,8 +69,6 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
         problems.append("contains a link that is in none of the articles")
     if _CONTROL.search(text):
         problems.append("contains control characters")
-    if _SPELLED_OUT.search(seen):
-        problems.append("spells a word out letter by letter")
     if _MIXED_ALPHABETS.search(seen):
         problems.append("mixes alphabets within a word")
     if _quotes_a_prompt(seen):
@@ -79,11 +77,12 @@ def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str
 
 
 def _as_seen(text: str) -> str:
-    """The text as a reader sees it: without characters that have no width, and one form for letters that look alike."""
-    if text.isascii():
-        return text
-    plain = unicodedata.normalize("NFKC", text)
-    return "".join(character for character in plain if unicodedata.category(character) != "Cf")
+    """The text as a reader takes it: without characters that have no width, with one form for letters that look alike,
+    and with words put together that are spelled out."""
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKC", text)
+        text = "".join(character for character in plain if unicodedata.category(character) != "Cf")
+    return _SPELLED_OUT.sub(lambda spelled: re.sub(r"[^\w]", "", spelled.group()), text)
 
 
 def _addresses(text: str) -> set[str]:

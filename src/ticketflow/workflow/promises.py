@@ -11,13 +11,14 @@ import re
 from ticketflow.workflow.published import Published
 
 _GAP = r"[^.!?\n]{0,60}"
+_UNDENIED = r"(?:(?!\b(?:not|never|cannot|unable)\b|n't\b)[^.!?\n]){0,60}"
 _NEAR = r"[^.!?\n]{0,25}"
 
 _MONEY = (
     r"\b(?:re-?fund\w*|pay(?:ing)? (?:\w+ ){0,2}?back|paid back|(?:dollars?|euros?|pounds?|francs?|quid)"
     r"|reimburs\w*|credit(?:ed|s)?|compensat\w*|vouchers?|discount\w*|money back|goodwill"
     r"|store credit|gift cards?|free of charge|no (?:extra )?(?:cost|charge)|on the house|waiv\w+|half price"
-    r"|free (?:\w+ ){0,2}?(?:replacement|repair|shipping|delivery|return|upgrade|month|year|gift|copy|unit|one)s?)\b"
+    r"|free (?:\w+ ){0,2}?(?:replacement|repair|upgrade|month|year|gift|copy|unit|one)s?)\b"
     r"|\d\s?(?:%|percent) off\b"
 )
 _GIVE = (
@@ -32,48 +33,57 @@ _PAID_BACK = r"(?:refunded|reimbursed|credited|compensated|waived|discounted)"
 _FEW_WORDS = r"(?:(?!not\b|never\b)\w+\s+){0,2}"
 # The present tense alone ("refunds are paid within 14 days") explains a rule; these speak of this customer's money.
 _COMMITMENT = re.compile(
-    rf"\b(?:i|we|our team|the team)(?:'ll|'ve|'re|'m)?\b{_GAP}\b{_GIVE}"
+    rf"\b(?:i|we|our team|the team)(?:'ll|'ve|'re|'m)?\b{_UNDENIED}(?<!your )(?<!the )(?<!any )\b{_GIVE}"
     r"|\byou(?:'ll|'ve|'re)?(?: (?:will|shall|now|also|have|are|then|soon|automatically))*"
-    r" (?:receive|get|getting|been|be|owed|due|entitled)\b"
-    rf"|(?:{_MONEY}){_NEAR}\b(?:is|are|was|were|been|be|being)\s+{_FEW_WORDS}{_GRANTED}\b"
-    rf"|(?:{_MONEY}){_NEAR}\b(?:was|were|been|be|being)\s+{_FEW_WORDS}{_MOVED}\b"
+    rf" (?:receive|get|getting|been|be|owed|due|entitled)\b(?!{_GAP}\b(?:after|once|as soon as|if|when)\b)"
+    rf"|(?:{_MONEY}){_NEAR}(?<!not )\b(?:is|are|was|were|been|be|being)\s+{_FEW_WORDS}{_GRANTED}\b"
+    rf"|(?:{_MONEY}){_NEAR}(?<!not )\b(?:was|were|been|be|being)\s+{_FEW_WORDS}{_MOVED}\b"
     rf"|\byour\b{_GAP}\b(?:is|are)\s+{_FEW_WORDS}(?:{_MOVED}|{_PAID_BACK})\b"
-    rf"|\b(?:was|were|been|be|being|get|gets|(?:it|this|that|you) (?:is|are)|it's|you're)\s+{_FEW_WORDS}{_PAID_BACK}\b"
+    r"|(?<!not )\b(?:was|were|been|be|being|get|gets|(?:it|this|that|you) (?:is|are)|it's|you're)\s+"
+    rf"{_FEW_WORDS}{_PAID_BACK}\b"
     rf"|\brefund\w*\W+{_GRANTED}\b"
     r"|\bconsider (?:it|this|that|your\w*)\b|\b(?:here is|here's|enjoy)\b",
     re.IGNORECASE,
 )
+# Said without any word for money, or without anybody who gives it.
+_OUTRIGHT = re.compile(
+    r"\bwe(?:'ll| will| shall| are going to|'re going to)? (?:cover|pay for|pay (?:your|the))\b|\brefund follows\b"
+    r"|\bmoney (?:will be|is|comes) (?:\w+ ){0,2}?back\b|\byou (?:don't|do not) (?:have|need) to pay\b"
+    r"|\bübernehmen (?:\w+ ){0,3}?kosten\b|\bzahlen (?:ihnen|den schaden)\b|\bà notre charge\b"
+    r"|\bargent sera (?:\w+ ){0,2}?retour\b",
+    re.IGNORECASE,
+)
 _MONEY_WORD = re.compile(_MONEY, re.IGNORECASE)
 
-# Other languages: the word for money beside a person is enough.
+# Other languages: the word for money beside a person is enough, unless it is denied nearby.
 _ELSEWHERE = tuple(
     (re.compile(rf"\b(?:{person})\b", re.IGNORECASE), re.compile(rf"\b(?:{money})", re.IGNORECASE))
     for person, money in (
         (
-            r"ich|wir|sie|ihnen|ihre?[mnrs]?|du|dir|deine?[mnrs]?|uns",
+            r"ich|wir|sie|ihnen|du|dir|uns",
             r"(?:rück)?erstatt\w*|rückzahl\w*|gutschrift\w*|gutgeschrieben|gutscheine?n?\b|rabatt\w*|entschädig\w*"
             r"|kostenlos\w*|kostenfrei\w*|(?:geld|betrag|kaufpreis)\b.{0,60}\bzurück|zurückzahlen|kulanz\w*|nachlass\b",
         ),
         (
-            r"je|j|nous|vous|votre|vos|tu|te|toi|ton|on|notre",
+            r"je|j|nous|vous|tu|te|toi|on",
             r"rembours\w*|bons? d.achat|remises?\b|réductions?\b|dédommag\w*"
             r"|(?:un|votre|cet) avoir\b|gratuit\w*|indemnis\w*"
             r"|offert\w*",
         ),
         (
-            r"yo|nosotros|usted|ustedes|le|les|su|sus|te|tu|tú|\w+(?:remos|amos|emos)",
+            r"yo|nosotros|usted|ustedes|le|les|te|tú|\w+(?:remos|amos|emos)",
             r"reembols\w*|devolv(?:eremos|emos|eré|erán?)\b|devol\w+[^\n]{0,40}\b(?:dinero|importe)|descuentos?\b|vales?\b|compensa\w*|gratis\b|gratuit\w*|abonar\w*",
         ),
         (
-            r"io|noi|lei|le|vi|voi|ti|tu|suo|sua|\w+(?:remo|iamo)",
+            r"io|noi|lei|le|vi|voi|ti|tu|\w+(?:remo|iamo)",
             r"rimbors\w*|sconto\b|sconti\b|buon[oi]\b|risarci\w*|gratis\b|gratuit\w*|accredit\w*",
         ),
         (
-            r"eu|nós|você|vocês|lhe|te|seu|sua|\w+(?:remos|amos)",
+            r"eu|nós|você|vocês|lhe|te|\w+(?:remos|amos)",
             r"reembols\w*|devol\w+[^\n]{0,40}\bdinheiro|descontos?\b|vales?\b|indeniz\w*|grátis\b|gratuit\w*",
         ),
         (
-            r"ik|wij|we|u|uw|je|jij|jou|jouw",
+            r"ik|wij|we|u|je|jij|jou",
             r"terugbeta\w*|terugbetaling\b|vergoed\w*|geld terug|korting\w*|tegoed\w*|kosteloos\b|gratis\b",
         ),
     )
@@ -84,6 +94,9 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _MENTION = re.compile(r"\b(?:you (?:asked|wrote)|your (?:question|request|message)) (?:about|for|on)\b", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\b(?:nicht|keine?[mnrs]?|nie|pas|jamais|aucune?|no|nunca|non|mai|não|niet|geen)\b", re.IGNORECASE
+)
 _FURTHER = re.compile(
     r"\b(?:zwróc\w*|zwrot\w*|rabat\w*|rekompensat\w*|верн[её]м\w*|возврат\w*|возмест\w*|компенс\w*|скидк\w*)"
     r"|返金|払い戻|割引|補償|退款|退还|退還|赔偿|賠償|折扣|优惠|優惠",
@@ -113,9 +126,16 @@ def _promises(sentence: str) -> bool:
     speaks_of_money = _MONEY_WORD.search(sentence) or _AMOUNT.search(sentence)
     if speaks_of_money and _COMMITMENT.search(sentence):
         return True
-    if _FURTHER.search(sentence):
+    if _OUTRIGHT.search(sentence) or _FURTHER.search(sentence):
         return True
-    return any(money.search(sentence) and person.search(sentence) for person, money in _ELSEWHERE)
+    return any(
+        person.search(sentence) and any(not _denied(sentence, found) for found in money.finditer(sentence))
+        for person, money in _ELSEWHERE
+    )
+
+
+def _denied(sentence: str, found: re.Match[str]) -> bool:
+    return _DENIAL.search(sentence, max(0, found.start() - 30), found.end() + 25) is not None
 
 
 def _amounts(text: str) -> set[str]:
