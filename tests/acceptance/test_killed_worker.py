@@ -34,7 +34,7 @@ class Fleet:
 
     def kill_whoever_has(self, ticket: Posted) -> None:
         [(name,)] = self.deployment.sql("select worker from leases where ticket_id = %s", ticket.id)
-        self._kill([worker for worker in self._workers if name.endswith(f":{worker.pid}")])
+        self._kill([worker for worker in self._workers if f":{worker.pid}:" in name])
 
     def kill_all(self) -> None:
         self._kill(self._workers)
