@@ -104,6 +104,11 @@ async def test_every_wrong_field_is_named_at_once(bare_api: Api) -> None:
     assert {error["field"] for error in problem["errors"]} == {"subject", "body", "customer_id", "vip", "extra"}
 
 
+async def test_a_bad_address_is_told_in_words(bare_api: Api) -> None:
+    problem = assert_problem(await bare_api.http.post("/tickets", json=a_ticket(customer_email="mirela@x\n")), 422)
+    assert problem["errors"] == [{"field": "customer_email", "message": "must be an e-mail address"}]
+
+
 async def test_what_was_sent_is_not_repeated(bare_api: Api) -> None:
     for secret in ({"subject": ["hunter2"]}, {"customer_email": "hunter2"}, {"metadata": {"a": "hunter2\x00"}}):
         answer = await bare_api.http.post("/tickets", json=a_ticket(**secret))

@@ -128,8 +128,6 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: 
 def _said(error: Mapping[str, Any]) -> str:
     if error["type"] == "model_attributes_type":
         return "must be a JSON object"
-    if error["type"] == "string_pattern_mismatch":
-        return "must be an e-mail address"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

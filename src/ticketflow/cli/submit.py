@@ -184,10 +184,7 @@ def _typed(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _told(problem: ErrorDetails) -> str:
-    where = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "string_pattern_mismatch":
-        return f"{where}: must be an e-mail address"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 _NEEDED = [name for name, field in BatchItem.model_fields.items() if field.is_required()]
