@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
@@ -31,16 +31,17 @@ from ticketflow.domain.tickets import TERMINAL, Channel, Status, WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.observe import Outcome
 from ticketflow.llm.port import Model, Usage
+from ticketflow.services.dead_letters import DeadLetters
 from ticketflow.services.inspect import Inspect
 from ticketflow.services.intake import Intake
-from ticketflow.services.retry import Retry
+from ticketflow.services.steer import Steer
 from ticketflow.settings import Settings
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.workflow.routes import load as load_routes
-from ticketflow.workflow.state import STEP_OUTCOMES, RunContext, State, StepName, Tools
+from ticketflow.workflow.state import STEP_OUTCOMES, StepName, Tools
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+    from ticketflow.workflow.flows import Flow
 
 log = structlog.get_logger()
 
@@ -121,7 +122,8 @@ class Application:
     relay: Relay
     library: Library
     intake: Intake
-    retry: Retry
+    steer: Steer
+    dead_letters: DeadLetters
     inspect: Inspect
     database_label: str
     broker_label: str
@@ -206,6 +208,7 @@ async def connected(
             relay.wake,
         )
         stack.push_async_callback(commits.aclose)
+        steer = Steer(commits, reads, observer)
         yield Application(
             settings=settings,
             metrics=metrics,
@@ -218,7 +221,8 @@ async def connected(
             relay=relay,
             library=Library(gateway),
             intake=Intake(commits, observer),
-            retry=Retry(commits, reads, outbox),
+            steer=steer,
+            dead_letters=DeadLetters(reads, outbox, steer),
             inspect=Inspect(reads),
             database_label=database_label,
             broker_label=broker_label,
@@ -276,9 +280,10 @@ def _micro_usd(dollars: float | None) -> int | None:
     return None if dollars is None else round(dollars * 1_000_000)
 
 
-def leases(app: Application) -> Leases:
-    """Leases in this process's name."""
-    return Leases(app.gateway, worker_name(), app.settings.lease_ttl, BatchLimits(patience=WORKER_PATIENCE_SECONDS))
+def leases(app: Application, flows: Mapping[str, object]) -> Leases:
+    """Leases in this process's name, for tickets of these flow versions."""
+    limits = BatchLimits(patience=WORKER_PATIENCE_SECONDS)
+    return Leases(app.gateway, worker_name(), app.settings.lease_ttl, list(flows), limits)
 
 
 def tools(app: Application, asked: Model) -> Tools:
@@ -295,16 +300,20 @@ def tools(app: Application, asked: Model) -> Tools:
     )
 
 
-def graph(app: Application) -> CompiledStateGraph[State, RunContext, State, State]:
-    """The compiled graph on the application's own checkpointer. Imports LangGraph only now: an API does without it."""
+def flows(app: Application) -> Mapping[str, Flow]:
+    """The compiled graph of each flow version, on the application's own checkpointer; new tickets start on the first.
+
+    Imports LangGraph only now: an API does without it.
+    """
     import langsmith
 
     from ticketflow.db.checkpoints import CheckpointSaver
-    from ticketflow.workflow.graph import compile_graph
+    from ticketflow.workflow.flows import FLOWS
 
     # Otherwise a LANGSMITH_TRACING that another project left in the environment sends customers' texts away.
     langsmith.configure(enabled=False)
-    return compile_graph(CheckpointSaver(app.gateway))
+    saver = CheckpointSaver(app.gateway)
+    return {version: build(saver) for version, build in FLOWS.items()}
 
 
 def worker_name() -> str:

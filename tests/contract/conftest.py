@@ -19,12 +19,12 @@ def commits(gateway: PostgresGateway) -> Commits:
 
 @pytest.fixture
 def leases(gateway: PostgresGateway) -> Leases:
-    return Leases(gateway, "worker-1", TTL)
+    return Leases(gateway, "worker-1", TTL, ["1"])
 
 
 @pytest.fixture
 def others(gateway: PostgresGateway) -> Leases:
-    return Leases(gateway, "worker-2", TTL)
+    return Leases(gateway, "worker-2", TTL, ["1"])
 
 
 @pytest.fixture

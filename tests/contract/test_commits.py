@@ -51,7 +51,7 @@ async def test_a_change_is_applied_with_every_part(commits: Commits, reads: Read
     assert ([timer["kind"] for timer in wakers["timers"]], wakers["outbox"]) == (["retry"], 1)
     [letter] = await reads.dead_letters(limit=5, include_redriven=True)
     assert (letter.reason, letter.payload, letter.redriven_by) == ("reason", {"a": 1}, "someone")
-    assert len(everything(database_url)["checkpoints"]) == 1
+    assert len(everything(database_url)["checkpoints"]) == 2
 
 
 async def test_a_guard_that_does_not_hold_refuses_with_its_reason_and_changes_nothing(
@@ -64,9 +64,22 @@ async def test_a_guard_that_does_not_hold_refuses_with_its_reason_and_changes_no
         (with_everything(ticket_id=ticket_id, guard=ExpectVersion(2)), Refused(Refusal.VERSION, 1)),
         (with_everything(ticket_id=ticket_id, guard=ExpectVersion(0)), Refused(Refusal.VERSION, 1)),
         (with_everything(ticket_id=held, guard=ExpectVersion(1)), Refused(Refusal.VERSION, 2)),
-        (with_everything(ticket_id=ticket_id, guard=HoldsLease(uuid4())), Refused(Refusal.LEASE, 1)),
-        (with_everything(ticket_id=ticket_id, guard=HoldsLease(lease.token)), Refused(Refusal.LEASE, 1)),
-        (with_everything(ticket_id=held, guard=HoldsLease(uuid4(), release=True)), Refused(Refusal.LEASE, 2)),
+        (
+            with_everything(ticket_id=ticket_id, guard=HoldsLease(uuid4())),
+            Refused(Refusal.LEASE, 1, status=Status.PENDING),
+        ),
+        (
+            with_everything(ticket_id=ticket_id, guard=HoldsLease(lease.token)),
+            Refused(Refusal.LEASE, 1, status=Status.PENDING),
+        ),
+        (
+            with_everything(ticket_id=held, guard=HoldsLease(uuid4(), release=True)),
+            Refused(Refusal.LEASE, 2, status=Status.PROCESSING),
+        ),
+        (
+            with_everything(ticket_id=held, guard=HoldsLease(lease.token, status=Status.WAITING)),
+            Refused(Refusal.STATUS, 2, status=Status.PROCESSING),
+        ),
         (with_everything(ticket_id=uuid4(), guard=ExpectVersion(1)), Refused(Refusal.NOT_FOUND)),
         (with_everything(ticket_id=uuid4(), guard=HoldsLease(lease.token)), Refused(Refusal.NOT_FOUND)),
     ):

@@ -38,6 +38,7 @@ CHANGES: dict[str, st.SearchStrategy[Any]] = {
     "result": st.none() | OBJECTS,
     "error": st.none() | OBJECTS,
     "attempt": st.integers(1, 100),
+    "excused_attempts": st.integers(0, 100),
     "flow_version": TEXT,
 }
 CREATED: dict[str, st.SearchStrategy[Any]] = {
@@ -93,7 +94,11 @@ async def test_row_state_and_audit_agree_for_any_history(
     version = await applied(commits, Change(ticket_id, created.guard, [*created.events, *more]))
     ticket = await reads.ticket(ticket_id)
     assert ticket is not None
-    lease = await claimed(Leases(gateway, "worker", TTL), ticket_id) if leased and ticket.status in CLAIMABLE else None
+    lease = (
+        await claimed(Leases(gateway, "worker", TTL, [ticket.flow_version]), ticket_id)
+        if leased and ticket.status in CLAIMABLE
+        else None
+    )
     for events in history:
         change = under(lease, *events) if lease else Change(ticket_id, ExpectVersion(version), events)
         version = await applied(commits, change)

@@ -50,8 +50,8 @@ class Interleaved:
         if function == "ticketflow_commit":
             self._committed.set()
             await self._beaten.wait()
-        elif function == "ticketflow_extend" and after_commit:
-            self.lost.append(answer)
+        elif function == "ticketflow_keep_leases" and after_commit:
+            self.lost.append([row["ticket_id"] for row in answer])
             # In the loop's next turn, when the heartbeat has made of its answer what it will.
             asyncio.get_running_loop().call_soon(self._beaten.set)
         return answer
@@ -139,9 +139,9 @@ class OneStep:
 async def working(gateway: Any, message: OneMessage, graph: OneStep, seen: Seen, ttl: timedelta) -> AsyncIterator[None]:
     parts = WorkerParts(
         broker=cast(Broker, message),
-        leases=Leases(gateway, "worker-1", ttl),
+        leases=Leases(gateway, "worker-1", ttl, ["1"]),
         commits=Commits(gateway),
-        graph=graph,
+        flows={"1": graph},
         tools=cast(Tools, None),
         policy=RetryPolicy(),
         observer=seen,

@@ -41,7 +41,7 @@ async def test_a_claim_answers_what_stands_in_its_way(commits: Commits, leases: 
 
 async def test_of_many_claims_at_once_one_wins(commits: Commits, gateway: PostgresGateway) -> None:
     ticket_id = await new_ticket(commits)
-    workers = [Leases(gateway, f"worker-{number}", TTL) for number in range(12)]
+    workers = [Leases(gateway, f"worker-{number}", TTL, ["1"]) for number in range(12)]
     outcomes = await asyncio.gather(*(worker.claim(ticket_id, takeover=False) for worker in workers))
     winners = [outcome for outcome in outcomes if isinstance(outcome, Lease)]
     assert len(winners) == 1
@@ -65,8 +65,8 @@ async def test_after_a_takeover_the_former_owner_changes_nothing(
         under(old, release=True),
         with_everything(ticket_id=ticket_id, guard=HoldsLease(old.token)),
     ):
-        assert await commits.apply(change) == Refused(Refusal.LEASE, new.ticket.version)
-    assert await leases.extend([old]) == {ticket_id}
+        assert await commits.apply(change) == Refused(Refusal.LEASE, new.ticket.version, status=Status.PROCESSING)
+    assert await leases.extend([old]) == {ticket_id: Status.PROCESSING}
     await leases.release([old])
     assert everything(database_url) == before
     await applied(commits, under(new, step_done("extract")))
@@ -119,13 +119,15 @@ async def test_extend_keeps_what_is_ours_and_names_what_was_lost(
     await claimed(others, lost.ticket.id, takeover=True)
     await applied(commits, under(returned, release=True))
     set_expiry(database_url, kept.ticket.id, 1)
-    assert await leases.extend([kept, lost, returned]) == {lost.ticket.id, returned.ticket.id}
+    assert await leases.extend([kept, lost, returned]) == dict.fromkeys(
+        (lost.ticket.id, returned.ticket.id), Status.PROCESSING
+    )
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "select worker, expires_at > clock_timestamp() + interval '20 seconds' from leases order by 1"
         ).fetchall()
     assert rows == [("worker-1", True), ("worker-2", True)]
-    assert await leases.extend([]) == set()
+    assert await leases.extend([]) == {}
 
 
 async def test_a_released_ticket_is_woken_and_claimed_at_once(

@@ -35,7 +35,7 @@ async def api(database_url: str) -> AsyncIterator[Api]:
 @pytest.fixture
 def leases(api: Api) -> Leases:
     """Leases in the name of a worker that the test plays."""
-    return Leases(api.app.gateway, "worker-1", TTL)
+    return Leases(api.app.gateway, "worker-1", TTL, ["1"])
 
 
 @pytest.fixture

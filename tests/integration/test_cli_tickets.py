@@ -19,7 +19,7 @@ from ticketflow.db.reads import Reads
 async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
     cli: Cli, gateway: PostgresGateway, database_url: str
 ) -> None:
-    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL, ["1"])
     failed = str(await new_ticket(commits, subject="[bold]Not markup[/] \x1b[31m", customer_id="cus_7"))
     pending = str(await new_ticket(commits, customer_id="cus_8"))
     await fail(commits, leases, UUID(failed))
@@ -44,7 +44,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
     assert list(json.loads(before.stdout)) == list(json.loads(shown.stdout))
     [letter] = json.loads(letters.stdout)
     assert letter["ticket_id"] == failed
-    assert "pending cannot be retried" in assert_one_line(refused)
+    assert "is pending, only pause and cancel" in assert_one_line(refused)
 
     assert cli.json("dead-letters", "show", letter["id"])["payload"]["step"] == "classify"
     redriven = cli("dead-letters", "redrive", letter["id"])
@@ -58,7 +58,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
 async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are_not_cut_in_a_pipe(
     cli: Cli, gateway: PostgresGateway, database_url: str, columns: str
 ) -> None:
-    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL, ["1"])
     subject = "Every second line of this\nsubject says the same " * 4
     failed, again = [await new_ticket(commits, subject=subject, customer_id="cus_" + "7" * 60) for _ in range(2)]
     for ticket_id in (failed, again):
@@ -100,7 +100,7 @@ async def test_a_redriven_message_is_not_called_a_next_attempt(cli: Cli, gateway
 
 
 async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresGateway) -> None:
-    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL)
+    commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL, ["1"])
     failed = await new_ticket(commits, subject="Dark", body="The keypad\nstays dark.", tags=["lock", "keypad"])
     await fail(commits, leases, failed)
     answered = await new_ticket(commits, customer_email="mirela@example.com")

@@ -37,7 +37,7 @@ OPERATIONS = [result.ok() for result in schema.get_all_operations()]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def known(bare_api: Api) -> dict[str, list[str]]:
     """Ids that exist, of tickets in every state and of dead letters."""
-    commits, leases = bare_api.app.commits, Leases(bare_api.app.gateway, "worker-1", TTL)
+    commits, leases = bare_api.app.commits, Leases(bare_api.app.gateway, "worker-1", TTL, ["1"])
     tickets = [await new_ticket(commits, wake=False, tags=["a"], metadata={"a": [1]}) for _ in range(6)]
     await complete(commits, leases, tickets[1])
     await fail(commits, leases, tickets[2])

@@ -25,5 +25,5 @@ def left_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("left_in_the_environment")
 async def test_no_ticket_is_traced_to_another_company(api: Api) -> None:
     assert tracing_is_enabled()
-    wiring.graph(api.app)
+    wiring.flows(api.app)
     assert not tracing_is_enabled()

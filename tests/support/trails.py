@@ -20,6 +20,7 @@ from ticketflow.domain.change import (
     ExpectVersion,
     HoldsLease,
     Outcome,
+    Restart,
     Timer,
     TimerKind,
     WakeUp,
@@ -39,7 +40,7 @@ IMMUTABLE: Mapping[str, Any] = {
     "fingerprint": "f" * 64,
     "vip": False,
 }
-FIRST: Mapping[str, Any] = {"status": "pending", "attempt": 1, "flow_version": "1", "tags": []}
+FIRST: Mapping[str, Any] = {"status": "pending", "attempt": 1, "excused_attempts": 0, "flow_version": "1", "tags": []}
 
 
 def everything(database_url: str) -> dict[str, list[Any]]:
@@ -97,6 +98,8 @@ def with_everything(**guarded: Any) -> Change:
         checkpoint=CheckpointRow(str(guarded["ticket_id"]), "", "c1", None, {"v": 1}, {}, {"a": {"v": "1", "j": 1}}),
         dead_letter=DeadLetter("reason", "detail", {"a": 1}),
         redrive="someone",
+        restart=Restart(None),
+        revoke_lease=True,
         **guarded,
     )
 

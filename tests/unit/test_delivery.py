@@ -32,8 +32,10 @@ def wait(seconds: float, code: str) -> RetryLater:
 MINUTES = timedelta(minutes=5)
 TABLE: list[tuple[Exception, int, Decision]] = [
     # A lost lease ends this worker's part, whatever the attempt.
-    (errors.LeaseLost("x"), 1, StepAside()),
-    (errors.LeaseLost("x"), 3, StepAside()),
+    (errors.LeaseLost("x"), 1, StepAside("lease_lost")),
+    (errors.LeaseLost("x"), 3, StepAside("lease_lost")),
+    (errors.Paused("x"), 5, StepAside("paused")),
+    (errors.Cancelled("x"), 5, StepAside("cancelled")),
     # What nobody can fix fails at once.
     (errors.ModelRefused("x"), 1, FailPermanently("model_refused")),
     (errors.Poison("x"), 1, FailPermanently("poison")),

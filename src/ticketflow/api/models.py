@@ -207,11 +207,31 @@ class TicketOut(BaseModel):
     metadata: dict[str, Any]
     version: int
     attempt: int
+    excused_attempts: int = Field(
+        description="attempts that do not count against the limit: before a person asked for another, or in an outage"
+    )
     flow_version: str
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
     updated_at: datetime
+
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strict=True), _Storable, _Filled]
+
+
+class MoveBody(BaseModel):
+    """Why; it stands in the trail."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason | None = None
+
+
+class ReplayBody(MoveBody):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"from_step": "draft"}]})
+
+    from_step: Annotated[str, StringConstraints(min_length=1, max_length=50, strict=True), _Storable]
 
 
 class TicketList(BaseModel):

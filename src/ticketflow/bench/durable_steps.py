@@ -169,9 +169,9 @@ class _Ours:
         """The clock starts when all tickets stand in the queue, and stops when the last one is completed."""
         parts = WorkerParts(
             broker=self._broker,
-            leases=Leases(self.gateway, "bench", timedelta(seconds=30)),
+            leases=Leases(self.gateway, "bench", timedelta(seconds=30), [FLOW_VERSION]),
             commits=self._commits,
-            graph=self._graph,
+            flows={FLOW_VERSION: self._graph},
             tools=tools(),
             policy=RetryPolicy(),
             observer=self._ended,

@@ -53,7 +53,7 @@ def dead_letter(settings: Settings, letter_id: UUID) -> int:
 
 def redrive(settings: Settings, letter_id: UUID) -> int:
     async def run(app: Application) -> int:
-        letter = await app.retry.dead_letter(letter_id, Caller(uuid4().hex))
+        letter = await app.dead_letters.redrive(letter_id, Caller(uuid4().hex))
         if letter.ticket_id is None:
             out.print(f"{letter.id} closed: it names no ticket")
         elif letter.kind == "message":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
+from uuid import UUID
 
 import typer
 
 from ticketflow.cli.options import Json, LetterId, TicketId, leave, settings
 
-tickets_app = typer.Typer(help="Look at tickets, and try them again.", no_args_is_help=True)
+Reason = Annotated[str | None, typer.Option(help="Why; it stands in the trail.")]
+
+tickets_app = typer.Typer(help="Look at tickets, and steer them.", no_args_is_help=True)
 kb_app = typer.Typer(help="The knowledge base.", no_args_is_help=True)
 dead_letters_app = typer.Typer(help="What stopped moving and waits for a person.", no_args_is_help=True)
 
@@ -68,12 +71,45 @@ def tickets_state(
     leave(run(settings(), ticket_id, version, moment))
 
 
+@tickets_app.command("pause")
+def tickets_pause(ticket_id: TicketId, reason: Reason = None) -> None:
+    """Stop a ticket at its next step boundary, and keep it there."""
+    _move("pause", ticket_id, reason)
+
+
+@tickets_app.command("resume")
+def tickets_resume(ticket_id: TicketId, reason: Reason = None) -> None:
+    """Let a paused ticket go on from where it stands."""
+    _move("resume", ticket_id, reason)
+
+
+@tickets_app.command("cancel")
+def tickets_cancel(ticket_id: TicketId, reason: Reason = None) -> None:
+    """End a ticket now. What a step that still runs brings is refused."""
+    _move("cancel", ticket_id, reason)
+
+
 @tickets_app.command("retry")
 def tickets_retry(ticket_id: TicketId) -> None:
-    """Start the next attempt of a ticket that failed, or of one that waits for its retry."""
-    from ticketflow.cli.tickets import retry as run
+    """Start the next attempt of a ticket that failed, was cancelled, or waits for its retry."""
+    _move("retry", ticket_id, None)
 
-    leave(run(settings(), ticket_id))
+
+@tickets_app.command("replay")
+def tickets_replay(
+    ticket_id: TicketId,
+    from_step: Annotated[str, typer.Argument(metavar="STEP", help="The first step to run again, such as draft.")],
+    reason: Reason = None,
+) -> None:
+    """Run a ticket again from before a step that it has come to, as a new attempt."""
+    _move("replay", ticket_id, reason, from_step)
+
+
+def _move(name: str, ticket_id: UUID, reason: str | None, from_step: str = "") -> NoReturn:
+    from ticketflow.cli.tickets import move as run
+    from ticketflow.domain.moves import Move
+
+    leave(run(settings(), Move(name), ticket_id, reason, from_step))
 
 
 @kb_app.command("import")

@@ -13,6 +13,7 @@ from rich.table import Table
 from ticketflow.api.render import ticket_json
 from ticketflow.cli.console import counted, moment, one_line, out, plain, say_json, show_table, with_application
 from ticketflow.domain.events import Event, EventType
+from ticketflow.domain.moves import Move
 from ticketflow.domain.tickets import Ticket
 from ticketflow.services.intake import Caller
 from ticketflow.settings import Settings
@@ -141,12 +142,14 @@ def _told(event: Event) -> str:
     match event.event_type:
         case EventType.ERROR:
             return _trouble(event.payload)
-        case EventType.RETRY:
+        case EventType.REPLAYED:
+            why = [f"from {event.payload['from_step']}", str(event.payload.get("reason", ""))]
+        case EventType.RETRY | EventType.PAUSED | EventType.RESUMED | EventType.CANCELLED:
             why = [str(event.payload.get("reason", ""))]
         case _:
             why = []
     set_ = [f"{name}={event.changes[name]}" for name in _SHOWN if event.changes.get(name) is not None]
-    return " ".join(why + set_)
+    return " ".join(filter(None, why + set_))
 
 
 _TRAIL = ("seq", "time", "actor", "event", "what")
@@ -166,10 +169,24 @@ _COLUMNS = tuple(column.name for column in fields(Ticket) if column.name != "fin
 """In the order of ``tickets show --json``."""
 
 
-def retry(settings: Settings, ticket_id: UUID) -> int:
+def move(settings: Settings, move: Move, ticket_id: UUID, reason: str | None, from_step: str = "") -> int:
+    """Make the move and say where the ticket stands then. ``from_step`` is for a replay alone."""
+
     async def run(app: Application) -> int:
-        ticket = await app.retry.ticket(ticket_id, Caller(uuid4().hex))
-        out.print(f"{ticket.id} {styled(ticket.status)}, attempt {ticket.attempt}")
+        caller, steer = Caller(uuid4().hex), app.steer
+        match move:
+            case Move.PAUSE:
+                ticket = await steer.pause(ticket_id, caller, reason=reason)
+            case Move.RESUME:
+                ticket = await steer.resume(ticket_id, caller, reason=reason)
+            case Move.CANCEL:
+                ticket = await steer.cancel(ticket_id, caller, reason=reason)
+            case Move.RETRY:
+                ticket = await steer.retry(ticket_id, caller)
+            case Move.REPLAY:
+                ticket = await steer.replay(ticket_id, from_step, caller, reason=reason)
+        waits = f" for {ticket.waiting_for}" if ticket.waiting_for else ""
+        out.print(f"{ticket.id} {styled(ticket.status)}{waits}, attempt {ticket.attempt}")
         return 0
 
     return with_application(settings, run)

@@ -76,6 +76,10 @@ def change_json(change: Change) -> Json:
         }
     if change.redrive is not None:
         body["redrive"] = change.redrive
+    if change.revoke_lease:
+        body["revoke_lease"] = True
+    if change.restart is not None:
+        body["restart"] = {"from": change.restart.checkpoint_id, "id": str(change.restart.id)}
     return body
 
 
@@ -88,8 +92,9 @@ def _guard_json(change: Change) -> Json:
             return {"kind": "create", "window_key": str(key), "window_ms": milliseconds(window)}
         case ExpectVersion(version=version):
             return {"kind": "version", "version": version}
-        case HoldsLease(token=token, release=release):
-            return {"kind": "lease", "token": str(token), "release": release}
+        case HoldsLease(token=token, release=release, status=status):
+            guard: Json = {"kind": "lease", "token": str(token), "release": release}
+            return guard if status is None else {**guard, "status": status}
 
 
 def outcome_from(row: Mapping[str, Any]) -> Outcome:
@@ -99,13 +104,14 @@ def outcome_from(row: Mapping[str, Any]) -> Outcome:
     return Refused(
         Refusal(row["reason"]),
         row.get("version"),
-        existing
+        existing=existing
         and ExistingTicket(
             UUID(existing["id"]),
             existing["status"],
             existing["fingerprint"],
             datetime.fromisoformat(existing["created_at"]),
         ),
+        status=Status(row["ticket_status"]) if row.get("ticket_status") else None,
     )
 
 
@@ -133,6 +139,7 @@ def ticket_from(row: Mapping[str, Any]) -> Ticket:
         fingerprint=row["fingerprint"],
         version=row["version"],
         attempt=row["attempt"],
+        excused_attempts=row["excused_attempts"],
         flow_version=row["flow_version"],
         created_at=cast(datetime, moment("created_at")),
         started_at=moment("started_at"),

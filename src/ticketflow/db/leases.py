@@ -15,6 +15,9 @@ from ticketflow.domain.events import Actor, EventType, NewEvent
 from ticketflow.domain.routing import LANE_OF_PRIORITY
 from ticketflow.domain.tickets import CLAIMABLE, Status, Ticket
 
+OTHER_FLOW_WAIT = timedelta(seconds=3)
+"""Until a ticket that this release cannot run is offered again: during a deploy the next taker may know it."""
+
 LANES = {str(priority): str(lane) for priority, lane in LANE_OF_PRIORITY.items()}
 
 
@@ -46,11 +49,18 @@ class NotClaimable:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherFlow:
+    """The ticket is under way on a flow version that only another release knows. A message wakes it again soon."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """No such ticket."""
 
 
-Claimed = Lease | Held | NotClaimable | Unknown
+Claimed = Lease | Held | NotClaimable | OtherFlow | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +72,18 @@ class _Claim:
 
 
 class Leases:
-    """Takes, keeps and returns leases in the name of ``worker``."""
+    """Takes, keeps and returns leases in the name of ``worker``.
 
-    def __init__(self, gateway: Gateway, worker: str, ttl: timedelta, limits: BatchLimits | None = None) -> None:
+    ``flows`` are the flow versions that the worker can run, the first being the one that tickets are started on.
+    """
+
+    def __init__(
+        self, gateway: Gateway, worker: str, ttl: timedelta, flows: Sequence[str], limits: BatchLimits | None = None
+    ) -> None:
         self._gateway = gateway
         self._worker = worker
         self.ttl = ttl
+        self._flows = list(flows)
         self._batcher: Batcher[_Claim, Claimed] = Batcher(
             self._send, lambda claim: claim.ticket_id, limits or BatchLimits()
         )
@@ -76,12 +92,13 @@ class Leases:
         """Take a ticket under a fresh token. ``takeover``: its former holder is known to be gone, so do not wait."""
         return await self._batcher.submit(_Claim(ticket_id, takeover, request_id, uuid4()))
 
-    async def extend(self, leases: Sequence[Lease]) -> set[UUID]:
-        """Keep all leases of this process in one call. Returns the ids of the tickets that were lost."""
+    async def extend(self, leases: Sequence[Lease]) -> dict[UUID, Status | None]:
+        """Keep all leases of this process in one call. Returns the tickets that were lost with their status, which is
+        None for one that is gone."""
         lost = await self._gateway.call(
-            "ticketflow_extend", {"ttl_ms": milliseconds(self.ttl), "leases": _named(leases)}
+            "ticketflow_keep_leases", {"ttl_ms": milliseconds(self.ttl), "leases": _named(leases)}
         )
-        return {UUID(ticket_id) for ticket_id in lost}
+        return {UUID(row["ticket_id"]): Status(row["ticket_status"]) if row["ticket_status"] else None for row in lost}
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give tickets back unfinished, each with a message that lets another worker go on at once."""
@@ -94,6 +111,10 @@ class Leases:
                 "worker": self._worker,
                 "ttl_ms": milliseconds(self.ttl),
                 "claimable": sorted(CLAIMABLE),
+                "flows": self._flows,
+                "flow": self._flows[0],
+                "flow_wait_ms": milliseconds(OTHER_FLOW_WAIT),
+                "lanes": LANES,
                 "claims": [self._claim_json(claim) for claim in claims],
             },
         )
@@ -132,6 +153,8 @@ class Leases:
                 return Held(row["worker"])
             case "not_claimable":
                 return NotClaimable(Status(row["ticket_status"]))
+            case "other_flow":
+                return OtherFlow(row["flow_version"])
             case _:
                 return Unknown()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -150,10 +150,10 @@ class Reads:
         page: list[dict[str, Any]] = await self._gateway.call("ticketflow_audit", args)
         return page
 
-    async def orphans(self) -> Sequence[str]:
-        """Ids that have events but no ticket."""
-        ids: list[str] = await self._gateway.call("ticketflow_orphans", {})
-        return ids
+    async def strays(self) -> list[tuple[str, str]]:
+        """Tables, and the ticket ids in them that no ticket has."""
+        rows = await self._gateway.call("ticketflow_strays", {})
+        return [(row["table"], row["ticket_id"]) for row in rows]
 
     async def _ask(self, function: str, args: Mapping[str, Any]) -> Any:
         try:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from ticketflow.domain.events import NewEvent
 from ticketflow.domain.routing import Lane
+from ticketflow.domain.tickets import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class HoldsLease:
     token: UUID
     release: bool = False
     """Give the lease back in the same transaction."""
+    status: Status | None = None
+    """The ticket must also still be in this status, or None where that does not matter."""
 
 
 Guard = Create | ExpectVersion | HoldsLease
@@ -90,6 +93,14 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """The ticket's thread goes on from a copy of one of its checkpoints, or with None from the very beginning."""
+
+    checkpoint_id: str | None
+    id: UUID = field(default_factory=uuid4)
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     ticket_id: UUID
     guard: Guard
@@ -101,6 +112,9 @@ class Change:
     dead_letter: DeadLetter | None = None
     redrive: str | None = None
     """Close the ticket's open dead letters in the name of this actor."""
+    revoke_lease: bool = False
+    """Whoever works on the ticket has lost it: what they still commit is refused."""
+    restart: Restart | None = None
     id: UUID = field(default_factory=uuid4)
 
     def __post_init__(self) -> None:
@@ -113,6 +127,8 @@ class Refusal(StrEnum):
 
     VERSION = "version"
     LEASE = "lease"
+    STATUS = "status"
+    NO_CHECKPOINT = "no_checkpoint"
     EXISTS = "exists"
     NOT_FOUND = "not_found"
 
@@ -137,11 +153,12 @@ class ExistingTicket:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing changed. ``version`` is the ticket's own, where it exists."""
+    """Nothing changed. ``version`` is the ticket's own, where it exists; ``status`` too where a lease was the guard."""
 
     reason: Refusal
     version: int | None = None
     existing: ExistingTicket | None = None
+    status: Status | None = None
 
 
 Outcome = Applied | Refused

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ticketflow.domain.errors import (
+    Cancelled,
     LeaseLost,
     ModelOutputInvalid,
     ModelTimeout,
     ModelUnavailable,
+    Paused,
     RateLimited,
     StepTimeout,
     Terminal,
@@ -57,7 +59,9 @@ class FailPermanently:
 
 @dataclass(frozen=True, slots=True)
 class StepAside:
-    """Another worker owns the ticket: change nothing, say nothing to the customer."""
+    """The ticket is another worker's, or a person stopped it: change nothing, say nothing to the customer."""
+
+    code: str
 
 
 Decision = RetryLater | FailPermanently | StepAside
@@ -83,14 +87,15 @@ class RetryPolicy:
 
 
 def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: float) -> Decision:
-    """Decide what follows from ``error`` in attempt number ``attempt`` (from 1).
+    """Decide what follows from ``error`` in attempt number ``attempt`` (from 1, without the excused ones).
 
-    A lost lease ends this worker's part. Terminal errors fail at once. Transient ones are retried until
-    ``max_attempts``, no sooner than the provider's ``retry_after`` as far as the policy grants it. An error that nobody
-    foresaw is treated as transient: it may be a bug that the next deploy mends, and the attempts are bounded.
+    A lost lease ends this worker's part, and so does a person who paused or cancelled the ticket. Terminal errors fail
+    at once. Transient ones are retried until ``max_attempts``, no sooner than the provider's ``retry_after`` as far as
+    the policy grants it. An error that nobody foresaw is treated as transient: it may be a bug that the next deploy
+    mends, and the attempts are bounded.
     """
-    if isinstance(error, LeaseLost):
-        return StepAside()
+    if isinstance(error, LeaseLost | Cancelled | Paused):
+        return StepAside(error.code)
     code = error.code if isinstance(error, TicketflowError) else UNEXPECTED
     if isinstance(error, Terminal):
         return FailPermanently(code)

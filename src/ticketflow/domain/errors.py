@@ -121,6 +121,18 @@ class LeaseLost(TicketflowError):
     code = "lease_lost"
 
 
+class Cancelled(TicketflowError):
+    """A person cancelled the ticket while a step ran. The step is not kept."""
+
+    code = "cancelled"
+
+
+class Paused(TicketflowError):
+    """The ticket was paused while a step ran. The step is kept, and the run ends with it."""
+
+    code = "paused"
+
+
 class Terminal(TicketflowError):
     """Nobody can fix this by waiting or by asking again."""
 

@@ -22,6 +22,10 @@ class EventType(StrEnum):
     STEP_COMPLETE = "step_complete"
     ERROR = "error"
     RETRY = "retry"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+    REPLAYED = "replayed"
 
 
 class Actor(StrEnum):
@@ -49,6 +53,7 @@ MUTABLE_COLUMNS = frozenset(
         "result",
         "error",
         "attempt",
+        "excused_attempts",
         "flow_version",
     }
 )

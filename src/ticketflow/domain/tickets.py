@@ -28,9 +28,12 @@ CLAIMABLE = frozenset({Status.PENDING, Status.PROCESSING})
 
 
 class WaitingFor(StrEnum):
-    """What will wake a ticket whose status is ``waiting``."""
+    """Who or what will wake a ticket whose status is ``waiting``."""
 
     RETRY = "retry"
+    """A timer, for its next attempt."""
+    PAUSED = "paused"
+    """A person, who paused it and will resume, replay or cancel it."""
 
 
 class Priority(StrEnum):
@@ -92,3 +95,5 @@ class Ticket:
     fingerprint: str = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    excused_attempts: int = 0
+    """Attempts that do not count against the limit: those before a person asked for another, and those in an outage."""

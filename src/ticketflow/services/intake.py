@@ -129,6 +129,7 @@ def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, st
             **content,
             "status": Status.PENDING,
             "attempt": 1,
+            "excused_attempts": 0,
             "flow_version": FLOW_VERSION,
             "fingerprint": print_,
         },

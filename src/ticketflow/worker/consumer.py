@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from ticketflow.broker.messages import WakeUpMessage, parse
 from ticketflow.broker.port import Broker, Consumer, Delivery
 from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
-from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, Unknown
+from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown
 from ticketflow.domain.delivery import (
     TAKEOVER,
     FailPermanently,
@@ -27,11 +27,11 @@ from ticketflow.domain.delivery import (
     after_failure,
     kills_workers,
 )
-from ticketflow.domain.errors import LeaseLost, Poison, StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import Cancelled, LeaseLost, Paused, Poison, StoreUnavailable, TicketflowError
 from ticketflow.domain.tickets import Status
 from ticketflow.telemetry.logs import redacted
 from ticketflow.worker.run import TicketRun
-from ticketflow.workflow.state import FLOW_VERSION, RunContext, Tools
+from ticketflow.workflow.state import RunContext, Tools
 
 log = structlog.get_logger()
 
@@ -66,7 +66,8 @@ class _Active:
     task: asyncio.Task[None]
     run: TicketRun | None = None
     repeated: list[Delivery] = field(default_factory=list)
-    lost: bool = False
+    lost: str | None = None
+    """Why the ticket is not ours any more, once a heartbeat has found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class WorkerParts:
     broker: Broker
     leases: Leases
     commits: Commits
-    graph: Graph
+    flows: Mapping[str, Graph]
+    """The compiled graph of each flow version that this release can run."""
     tools: Tools
     policy: RetryPolicy
     observer: WorkerObserver
@@ -183,6 +185,9 @@ class Worker:
             case Held(worker=worker):
                 log.info("message.duplicate", held_by=worker)
                 await delivery.ack()
+            case OtherFlow(version=version):
+                log.warning("ticket.other_flow", flow_version=version, known=sorted(self._parts.flows))
+                await delivery.ack()
             case NotClaimable(status=status):
                 log.info("message.not_needed", status=status)
                 await delivery.ack()
@@ -203,8 +208,8 @@ class Worker:
         try:
             await self._run_or_give_back(active.run)
         except asyncio.CancelledError:
-            if active.lost:
-                self._say_lost()
+            if active.lost is not None:
+                self._step_aside(active.lost)
             else:
                 await self._release(lease)
 
@@ -229,8 +234,9 @@ class Worker:
         try:
             if kills_workers(lease.takeovers):
                 raise Poison(f"{lease.takeovers} workers were lost on this ticket without completing a step")
-            await self._parts.graph.ainvoke(
-                None if lease.checkpoint else {"flow_version": FLOW_VERSION},
+            flow_version = lease.ticket.flow_version
+            await self._parts.flows[flow_version].ainvoke(
+                None if lease.checkpoint else {"flow_version": flow_version},
                 {"configurable": {"thread_id": str(lease.ticket.id), RUN_KEY: run}},
                 context=RunContext(lease.ticket, self._parts.tools, run),
                 durability="sync",
@@ -247,14 +253,15 @@ class Worker:
 
     async def _settle_failure(self, run: TicketRun, error: Exception) -> None:
         ticket = run.lease.ticket
-        decision = after_failure(error, ticket.attempt, self._parts.policy, random.random())
+        counted = ticket.attempt - ticket.excused_attempts
+        decision = after_failure(error, counted, self._parts.policy, random.random())
         message = presentable(error)
         if not isinstance(error, TicketflowError):
             log.error("ticket.unexpected_error", step=run.step, exc_info=error)
         try:
             match decision:
-                case StepAside():
-                    self._say_lost()
+                case StepAside(code=code):
+                    self._step_aside(code)
                 case RetryLater():
                     log.warning(
                         "ticket.retry",
@@ -269,8 +276,8 @@ class Worker:
                     log.error("ticket.failed", step=run.step, code=decision.code, error=message)
                     await run.give_up(decision, message)
                     self._ended(run.lease, Status.FAILED_PERMANENT)
-        except LeaseLost:
-            self._say_lost()
+        except (LeaseLost, Cancelled, Paused) as stopped:
+            self._step_aside(stopped.code)
 
     async def _release(self, lease: Lease) -> None:
         await asyncio.shield(self._parts.leases.release([lease]))
@@ -293,12 +300,16 @@ class Worker:
                 continue
             for active, run in held:
                 if run.lease.ticket.id in lost and not run.ending:
-                    active.lost = True
+                    cancelled = lost[run.lease.ticket.id] is Status.CANCELLED
+                    active.lost = Cancelled.code if cancelled else LeaseLost.code
                     active.task.cancel()
 
-    def _say_lost(self) -> None:
-        log.warning("lease.lost")
-        self._parts.observer.lease_lost()
+    def _step_aside(self, code: str) -> None:
+        if code == LeaseLost.code:
+            log.warning("lease.lost")
+            self._parts.observer.lease_lost()
+        else:
+            log.info("ticket.stopped", reason=code)
 
     def _ended(self, lease: Lease, status: Status) -> None:
         seconds = (datetime.now(UTC) - lease.ticket.created_at).total_seconds()

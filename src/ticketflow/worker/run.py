@@ -15,13 +15,14 @@ from ticketflow.domain.change import (
     CheckpointRow,
     DeadLetter,
     HoldsLease,
+    Outcome,
     Refusal,
     Refused,
     Timer,
     TimerKind,
 )
 from ticketflow.domain.delivery import FailPermanently, RetryLater
-from ticketflow.domain.errors import LeaseLost, Poison
+from ticketflow.domain.errors import Cancelled, LeaseLost, Paused, Poison
 from ticketflow.domain.events import Actor, EventType, NewEvent
 from ticketflow.domain.tickets import Status, WaitingFor
 from ticketflow.llm.port import Usage
@@ -59,12 +60,13 @@ class TicketRun:
     async def commit_step(self, row: CheckpointRow) -> bool:
         """Commit the step's event, its checkpoint, and with the last step the result and the end of the lease.
 
-        Raises ``LeaseLost`` when another worker has the ticket; nothing was changed then.
+        Raises ``LeaseLost`` or ``Cancelled`` when it is no longer ours; nothing was changed. Raises ``Paused`` when a
+        person paused it meanwhile: the step is committed all the same, unless it is the last, which would end it.
         """
         report, self._report = self._report, None
         if report is None:
             return False
-        events = [self._step_event(report)]
+        events = [self._step_event(report, row.checkpoint_id)]
         if report.result is not None:
             events.append(
                 self._event(
@@ -76,6 +78,8 @@ class TicketRun:
         # LangGraph names the checkpoint before as parent, also where that one was never worth storing.
         await self._commit(
             events,
+            # A last step that is kept would give the ticket a result while everybody sees it paused.
+            if_paused=events if report.result is None else (),
             release=report.result is not None,
             checkpoint=replace(row, parent_id=self._last_saved),
         )
@@ -85,33 +89,38 @@ class TicketRun:
         return True
 
     async def put_aside(self, decision: RetryLater, message: str) -> None:
-        """Let the ticket wait for its next attempt."""
+        """Let the ticket wait for its next attempt. Raises as ``commit_step`` does; the error is recorded when it was
+        paused."""
+        error = self._error_event(decision.code, message, {"retry_in_seconds": decision.delay.total_seconds()})
         await self._commit(
             [
-                self._error_event(decision.code, message, {"retry_in_seconds": decision.delay.total_seconds()}),
+                error,
                 self._event(
                     EventType.STATUS_CHANGE,
                     {"from": Status.PROCESSING, "to": Status.WAITING, "reason": decision.code},
                     {"status": Status.WAITING, "waiting_for": WaitingFor.RETRY},
                 ),
             ],
+            if_paused=[error],
             release=True,
             timers=[Timer(TimerKind.RETRY, max(decision.delay, timedelta()))],
         )
 
     async def give_up(self, decision: FailPermanently, message: str) -> None:
-        """Fail the ticket for good, with a dead letter for a person to look at."""
+        """Fail the ticket for good, with a dead letter for a person to look at. Raises as ``put_aside`` does."""
         ticket = self.lease.ticket
         error = {"code": decision.code, "message": message, "step": self.step, "attempt": ticket.attempt}
+        failure = self._error_event(decision.code, message, {})
         await self._commit(
             [
-                self._error_event(decision.code, message, {}),
+                failure,
                 self._event(
                     EventType.STATUS_CHANGE,
                     {"from": Status.PROCESSING, "to": Status.FAILED_PERMANENT, "reason": decision.code},
                     {"status": Status.FAILED_PERMANENT, "error": error},
                 ),
             ],
+            if_paused=[failure],
             release=True,
             dead_letter=DeadLetter(decision.code, message, error),
         )
@@ -120,31 +129,36 @@ class TicketRun:
         self,
         events: Sequence[NewEvent],
         *,
+        if_paused: Sequence[NewEvent],
         release: bool,
         checkpoint: CheckpointRow | None = None,
         timers: Sequence[Timer] = (),
         dead_letter: DeadLetter | None = None,
     ) -> None:
+        """``if_paused``: what is recorded all the same when a person has paused the ticket meanwhile."""
         self.ending = release
         outcome = await self._commits.apply(
             Change(
                 ticket_id=self.lease.ticket.id,
-                guard=HoldsLease(self.lease.token, release=release),
+                guard=HoldsLease(self.lease.token, release=release, status=Status.PROCESSING),
                 events=events,
                 checkpoint=checkpoint,
                 timers=timers,
                 dead_letter=dead_letter,
             )
         )
-        match outcome:
-            case Applied():
-                return
-            case Refused(reason=Refusal.LEASE):
-                raise LeaseLost("another worker holds the ticket")
-            case Refused(reason=reason):
-                raise Poison(f"the store refused the step: {reason}")
+        if isinstance(outcome, Refused) and outcome.reason is Refusal.STATUS:
+            if if_paused:
+                self.ending = True
+                done = HoldsLease(self.lease.token, release=True)
+                outcome = await self._commits.apply(
+                    Change(self.lease.ticket.id, done, if_paused, checkpoint=checkpoint)
+                )
+                _raise_if_refused(outcome)
+            raise Paused("the ticket was paused")
+        _raise_if_refused(outcome)
 
-    def _step_event(self, report: StepReport) -> NewEvent:
+    def _step_event(self, report: StepReport, checkpoint_id: str) -> NewEvent:
         return self._event(
             EventType.STEP_COMPLETE,
             {
@@ -155,6 +169,7 @@ class TicketRun:
                 "model": report.model,
                 "prompt_version": report.prompt_version,
                 "usage": report.usage.as_json(),
+                "checkpoint_id": checkpoint_id,
                 **({"route": dict(report.route)} if report.route is not None else {}),
             },
             report.changes,
@@ -179,3 +194,15 @@ class TicketRun:
         step: StepName | None = None,
     ) -> NewEvent:
         return NewEvent(kind, Actor.PIPELINE, payload, changes, step_name=step, request_id=self.lease.request_id)
+
+
+def _raise_if_refused(outcome: Outcome) -> None:
+    match outcome:
+        case Applied():
+            return
+        case Refused(reason=Refusal.LEASE, status=Status.CANCELLED):
+            raise Cancelled("the ticket was cancelled")
+        case Refused(reason=Refusal.LEASE):
+            raise LeaseLost("another worker holds the ticket")
+        case Refused(reason=reason):
+            raise Poison(f"the store refused the step: {reason}")

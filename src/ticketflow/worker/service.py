@@ -37,11 +37,12 @@ async def working(app: Application) -> AsyncIterator[Working]:
     """A worker on a connected application, with its upkeep loops running."""
     settings = app.settings
     asked = wiring.model(settings, app.observer)
+    flows = wiring.flows(app)
     parts = WorkerParts(
         broker=app.broker,
-        leases=wiring.leases(app),
+        leases=wiring.leases(app, flows),
         commits=app.commits,
-        graph=wiring.graph(app),
+        flows=flows,
         tools=wiring.tools(app, asked),
         policy=RetryPolicy(
             settings.max_attempts,

@@ -88,4 +88,4 @@ async def redrive(letter_id: UUID, app: App, calling: Calling) -> Response:
 
     A dead message is closed by it, and its ticket is woken if it still waits for a worker.
     """
-    return json_response(asdict(await app.retry.dead_letter(letter_id, calling)))
+    return json_response(asdict(await app.dead_letters.redrive(letter_id, calling)))

@@ -1,4 +1,4 @@
-"""Tickets: taken in, listed, read, followed, retried."""
+"""Tickets: taken in, listed, read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ticketflow.api.models import (
     TicketOut,
     WorkflowOut,
 )
-from ticketflow.api.render import cursor_after, etag, expected_version, json_response, parse_cursor, ticket_json
+from ticketflow.api.render import cursor_after, etag, json_response, parse_cursor, ticket_json
 from ticketflow.domain.errors import FieldProblem, Invalid
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
 from ticketflow.services.intake import NewTicket, Taken
@@ -145,15 +145,6 @@ async def get_state(
 async def get_workflow(ticket_id: UUID, app: App) -> Response:
     """The six steps with status, time, tokens, cost and model; where the ticket stands, and what will wake it."""
     return json_response(await app.inspect.workflow(ticket_id))
-
-
-@router.post("/{ticket_id}/retry", responses=answers(TicketOut, 404, 409, 412, 422, 503))
-async def retry(
-    ticket_id: UUID, app: App, calling: Calling, if_match: Annotated[str | None, Header(alias="If-Match")] = None
-) -> Response:
-    """Start the next attempt of a ticket that failed, or of one that waits for its retry. Completed steps are kept."""
-    ticket = await app.retry.ticket(ticket_id, calling, expected_version(if_match))
-    return json_response(ticket_json(ticket), headers=etag(ticket))
 
 
 def new_ticket(body: NewTicketBody, idempotency_key: str | None) -> NewTicket:
