@@ -108,7 +108,7 @@ async def test_verify_is_exit_0_until_something_is_wrong(cli: Cli, gateway: Post
     assert (verdict["tickets"], verdict["events"]) == (2, 2)
     assert {(violation["ticket_id"], violation["rule"]) for violation in verdict["violations"]} == {
         (str(tampered), "row = fold of events"),
-        ("6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e", "events belong to a ticket"),
+        ("6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e", "whatever names a ticket has one"),
     }
     assert str(good) not in as_json.stdout
 

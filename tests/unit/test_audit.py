@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ticketflow.domain.audit import violations
+from ticketflow.domain.audit import Rule, violations
 
+LEASE = {"worker": "w-1"}
 ID = "6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Planned = tuple[str, str | None, dict[str, Any], dict[str, Any]]
@@ -27,6 +28,7 @@ CREATED = {
     "vip": False,
     "status": "pending",
     "attempt": 1,
+    "excused_attempts": 0,
     "flow_version": "1",
     "tags": [],
     "priority": None,
@@ -45,6 +47,8 @@ def record(*events: Planned, **beside: Any) -> dict[str, Any]:
     row |= {"created_at": moment(1), "started_at": None, "completed_at": None}
     trail = []
     for seq, (kind, step, payload, changes) in enumerate(events, 1):
+        if kind in ("step_complete", "replayed"):
+            payload = {"checkpoint_id": f"c{seq}", **payload}
         row |= {**changes, "version": seq, "updated_at": moment(seq)}
         if changes.get("status") == "processing" and row["started_at"] is None:
             row["started_at"] = moment(seq)
@@ -65,8 +69,10 @@ def record(*events: Planned, **beside: Any) -> dict[str, Any]:
                 "created_at": moment(seq),
             }
         )
-    nothing = {"lease": None, "timers": [], "outbox": 0, "open_dead_letters": 0}
-    return {"ticket": row, "events": trail, **nothing, **beside}
+    lease = LEASE if row.get("status") == "processing" else None
+    checkpoints = [event["payload"]["checkpoint_id"] for event in trail if "checkpoint_id" in event["payload"]]
+    usual = {"lease": lease, "timers": [], "outbox": 0, "open_dead_letters": 0, "checkpoints": checkpoints}
+    return {"ticket": row, "events": trail, **usual, **beside}
 
 
 def created(**changes: Any) -> Planned:
@@ -77,36 +83,48 @@ def status(value: str, **changes: Any) -> Planned:
     return ("status_change", None, {}, {"status": value, **changes})
 
 
-def step(name: str, attempt: int = 1, round: int = 0, **changes: Any) -> Planned:
+def step(name: str, attempt: int = 1, round: int = 1, **changes: Any) -> Planned:
     return ("step_complete", name, {"attempt": attempt, "round": round}, changes)
 
 
-def retry() -> Planned:
-    return ("retry", None, {}, {"status": "pending", "waiting_for": None, "error": None, "attempt": 2})
+def retry(**payload: Any) -> Planned:
+    return ("retry", None, payload, {"status": "pending", "waiting_for": None, "error": None, "attempt": 2})
 
 
+def replayed(after_seq: int) -> Planned:
+    changes = {"status": "pending", "waiting_for": None, "result": None, "attempt": 2}
+    return ("replayed", None, {"after_seq": after_seq}, changes)
+
+
+PAUSED = ("paused", None, {}, {"status": "waiting", "waiting_for": "paused"})
+RESUMED = ("resumed", None, {}, {"status": "pending", "waiting_for": None})
+CANCELLED = ("cancelled", None, {}, {"status": "cancelled", "waiting_for": None})
 BEGUN = (created(), status("processing"))
 EARLY = (step("classify", category="billing"), step("extract"), step("research"))
 DRAFTED = (step("draft", round=1), step("review", round=1), step("draft", round=2), step("review", round=2))
 ANSWERED = (step("finalize"), status("completed", result=RESULT))
 FAILED = (*BEGUN, ("error", "classify", {}, {}), status("failed_permanent", error={"code": "x"}))
 WAITING = (*BEGUN, ("error", "classify", {}, {}), status("waiting", waiting_for="retry"))
-LEASE = {"worker": "w-1"}
 TIMER = {"kind": "retry"}
 
 CLEAN = {
     "taken in": record(created(), outbox=1),
-    "being worked on": record(*BEGUN, step("classify"), lease=LEASE),
+    "being worked on": record(*BEGUN, step("classify")),
+    "paused while a step runs": record(*BEGUN, PAUSED, lease=LEASE),
+    "paused after its step": record(*BEGUN, PAUSED, step("classify")),
+    "resumed and completed": record(*BEGUN, PAUSED, RESUMED, status("processing"), *EARLY, *DRAFTED, *ANSWERED),
+    "cancelled while it was paused": record(*BEGUN, PAUSED, CANCELLED),
+    "completed, replayed and completed": record(
+        *BEGUN, *EARLY, *DRAFTED, *ANSWERED, replayed(5), status("processing"), *DRAFTED[:2], *ANSWERED
+    ),
+    "completed, its checkpoints pruned": record(*BEGUN, *EARLY, *DRAFTED, *ANSWERED, checkpoints=[]),
     "completed": record(*BEGUN, *EARLY, *DRAFTED, *ANSWERED),
     "waiting for its retry": record(*WAITING, timers=[TIMER]),
     "failed": record(*FAILED, open_dead_letters=1),
     "failed, tried again and completed": record(
         *FAILED, retry(), status("processing"), *EARLY, step("draft", 2, 1), step("review", 2, 1), *ANSWERED
     ),
-    "the same round in two attempts": record(
-        *BEGUN, *EARLY, step("draft", 1, 1), status("waiting", waiting_for="retry"), retry(), step("draft", 2, 1)
-    ),
-    "completed, then tried again by an operator": record(*BEGUN, *ANSWERED, retry()),
+    "tried again after its wait": record(*WAITING, retry(reason="timer")),
 }
 
 
@@ -147,6 +165,12 @@ PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("waiting for its retry", beside(timers=[{"kind": "other"}]), "a waiting ticket has something that wakes it"),
     ("completed", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
     ("being worked on", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
+    ("being worked on", beside(lease=None), "a ticket in work has a lease"),
+    ("being worked on", beside(checkpoints=[]), "what was done has its checkpoint"),
+    ("being worked on", beside(checkpoints=["c3", "c9"]), "what was done has its checkpoint"),
+    ("completed, replayed and completed", beside(checkpoints=["c3"]), "what was done has its checkpoint"),
+    ("being worked on", beside(checkpoints=["c9", "c3"]), "a checkpoint belongs to what was done"),
+    ("paused after its step", with_row(waiting_for="nothing"), "a waiting ticket has something that wakes it"),
     ("completed", beside(lease=LEASE), "a lease is returned"),
     ("failed", beside(lease=LEASE), "a lease is returned"),
     ("failed", beside(open_dead_letters=0), "a failed ticket has one dead letter"),
@@ -164,6 +188,7 @@ PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
             "result": {"reply": "Another."},
             "error": {"code": "x"},
             "attempt": 2,
+            "excused_attempts": 2,
             "flow_version": "2",
             "customer_id": "cus_2",
             "customer_email": "a@b.c",
@@ -198,24 +223,42 @@ def test_a_planted_violation_is_reported_under_its_rule(
     assert all(violation.ticket_id and violation.found for violation in found)
 
 
-@pytest.mark.parametrize(
-    ("trail", "rule"),
-    [
-        ((*BEGUN, *EARLY, step("classify")), "a committed step is not run again"),
-        ((*BEGUN, step("classify", 1), retry(), step("classify", 2)), "a committed step is not run again"),
-        ((*BEGUN, step("draft", 1, 1), step("draft", 1, 1)), "a committed step is not run again"),
-        ((*BEGUN, step("review", 1, 1), step("review", 1, 1)), "a committed step is not run again"),
-        ((*BEGUN, *ANSWERED, ("step_complete", "draft", {}, {})), "nothing happens after the end"),
-        ((*BEGUN, *ANSWERED, status("processing")), "nothing happens after the end"),
-        ((created(), status("cancelled"), status("pending")), "nothing happens after the end"),
-        (
-            (*BEGUN, *ANSWERED, retry(), status("completed", result={"reply": "Another."})),
-            "at most one final result",
-        ),
-    ],
-)
+BAD_TRAILS: list[tuple[tuple[Planned, ...], str]] = [
+    ((*BEGUN, *EARLY, step("classify")), "a committed step is not run again"),
+    (
+        (*BEGUN, step("classify", 1), *WAITING[2:], retry(), status("processing"), step("classify", 2)),
+        "a committed step is not run again",
+    ),
+    (
+        (*BEGUN, *EARLY, CANCELLED, replayed(4), status("processing"), step("extract")),
+        "a committed step is not run again",
+    ),
+    ((*BEGUN, step("draft", 1, 1), step("draft", 1, 1)), "a committed step is not run again"),
+    ((*BEGUN, step("review", 1, 1), step("review", 1, 1)), "a committed step is not run again"),
+    ((*BEGUN, *ANSWERED, ("step_complete", "draft", {"checkpoint_id": "c5"}, {})), "nothing happens after the end"),
+    ((*BEGUN, *ANSWERED, status("processing")), "nothing happens after the end"),
+    ((created(), status("cancelled"), status("pending")), "nothing happens after the end"),
+    ((*BEGUN, CANCELLED, step("classify")), "nothing happens after the end"),
+    ((*BEGUN, status("processing", result=RESULT), *ANSWERED), "at most one final result"),
+    ((*BEGUN, *ANSWERED, retry()), "a status follows from the one before"),
+    ((created(), status("completed")), "a status follows from the one before"),
+    ((*BEGUN, RESUMED), "a status follows from the one before"),
+    ((created(), step("classify")), "a step completes while the ticket is in work"),
+    ((*BEGUN, PAUSED, RESUMED, step("classify")), "a step completes while the ticket is in work"),
+    ((created(), ("retry", None, {"reason": "timer"}, {})), "a timer fires once"),
+    ((created(), ("retry", None, {}, {"attempt": 3})), "attempts count one by one"),
+]
+
+
+@pytest.mark.parametrize(("trail", "rule"), BAD_TRAILS)
 def test_a_trail_that_should_not_have_happened_is_reported(trail: tuple[Any, ...], rule: str) -> None:
-    assert [violation.rule for violation in violations(record(*trail))] == [rule]
+    assert rule in {violation.rule for violation in violations(record(*trail))}
+
+
+def test_every_rule_is_shown_to_fail() -> None:
+    shown = {rule for _, _, rule in PLANTED} | {rule for _, rule in BAD_TRAILS}
+    # Rows that name no ticket are found by the database, and shown where there is one.
+    assert shown == set(Rule) - {Rule.STRAY}
 
 
 def test_a_violation_says_what_was_found_and_stays_short() -> None:

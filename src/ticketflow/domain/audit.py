@@ -1,122 +1,195 @@
-"""The consistency audit: what must hold over every ticket's row, trail, lease, timers and messages.
+"""The consistency audit: what must hold over every ticket's row, trail, lease, checkpoints, timers and dead letters.
 
-Pure functions over plain JSON, so that the same checks serve ``ticketflow verify``, the acceptance tests and whoever
-has an export. Each violation names the rule and what was found.
+Pure functions over plain JSON, so that the same checks serve ``ticketflow verify``, every test that breaks something,
+and whoever has an export. Each violation names the rule and what was found.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from ticketflow.domain.events import DERIVED_COLUMNS, Event, EventType, fold
-from ticketflow.domain.tickets import TERMINAL, Status
+from ticketflow.domain.replay import lineage
+from ticketflow.domain.tickets import TERMINAL, Status, WaitingFor
 
 _MOMENTS = ("created_at", "updated_at", "started_at", "completed_at")
+
+
+class Rule(StrEnum):
+    """Everything that is checked, in the words of a report."""
+
+    SEQ = "seq has no gaps"
+    BEGINNING = "a trail begins with created"
+    CREATED_ONCE = "a ticket is created once"
+    VERSION = "version is the last seq"
+    FOLD = "row = fold of events"
+    MOVE = "a status follows from the one before"
+    TIMER_FIRES_ONCE = "a timer fires once"
+    ATTEMPTS = "attempts count one by one"
+    STEP_ONCE = "a committed step is not run again"
+    STEP_IN_WORK = "a step completes while the ticket is in work"
+    ONE_RESULT = "at most one final result"
+    END = "nothing happens after the end"
+    CHECKPOINT = "what was done has its checkpoint"
+    CHECKPOINT_OWNER = "a checkpoint belongs to what was done"
+    WAKER = "a waiting ticket has something that wakes it"
+    TIMER_OWNER = "a timer belongs to a waiting ticket"
+    LEASE = "a ticket in work has a lease"
+    LEASE_RETURNED = "a lease is returned"
+    DEAD_LETTER = "a failed ticket has one dead letter"
+    DEAD_LETTER_OWNER = "a dead letter belongs to a failed ticket"
+    STRAY = "whatever names a ticket has one"
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     ticket_id: str
-    rule: str
+    rule: Rule
     found: str
 
 
+Problem = tuple[Rule, str]
+
+
 def violations(record: Mapping[str, Any]) -> list[Violation]:
-    """Check one ticket's ``{"ticket", "events", "lease", "timers", "outbox", "open_dead_letters"}``, rows as JSON."""
-    ticket = record["ticket"]
+    """Check one ticket's rows, as JSON: ``{"ticket", "events", "lease", "timers", "outbox", "open_dead_letters",
+    "checkpoints"}``, where ``checkpoints`` are the ids of its thread, oldest first."""
     events = [_event(row) for row in record["events"]]
-    found: list[Violation] = []
+    problems = (
+        *_trail_problems(record["ticket"], events),
+        *_history_problems(events),
+        *_step_problems(events),
+        *_checkpoint_problems(record, events),
+        *_waker_problems(record),
+    )
+    return [Violation(str(record["ticket"]["id"]), rule, what) for rule, what in problems]
 
-    def report(rule: str, what: str) -> None:
-        found.append(Violation(str(ticket["id"]), rule, what))
 
+def _trail_problems(ticket: Mapping[str, Any], events: Sequence[Event]) -> Iterator[Problem]:
     seqs = [event.seq for event in events]
     if seqs != list(range(1, len(events) + 1)):
-        report("seq has no gaps", f"seqs {seqs}")
+        yield Rule.SEQ, f"seqs {seqs}"
     if not events or events[0].event_type != EventType.CREATED:
-        report("a trail begins with created", f"{events[0].event_type if events else 'no events'}")
-    if Counter(event.event_type for event in events)[EventType.CREATED] > 1:
-        report("a ticket is created once", "more than one created event")
+        yield Rule.BEGINNING, f"{events[0].event_type if events else 'no events'}"
+    if sum(event.event_type == EventType.CREATED for event in events) > 1:
+        yield Rule.CREATED_ONCE, "more than one created event"
     if ticket["version"] != len(events):
-        report("version is the last seq", f"version {ticket['version']}, {len(events)} events")
+        yield Rule.VERSION, f"version {ticket['version']}, {len(events)} events"
     for difference in _differences(ticket, fold(events)):
-        report("row = fold of events", difference)
-    for rule, what in (*_step_problems(events), *_ending_problems(events), *_waker_problems(record)):
-        report(rule, what)
-    return found
+        yield Rule.FOLD, difference
 
 
-def _differences(ticket: Mapping[str, Any], folded: Mapping[str, Any]) -> list[str]:
-    differences = []
+def _differences(ticket: Mapping[str, Any], folded: Mapping[str, Any]) -> Iterator[str]:
     for column in sorted(folded.keys() | DERIVED_COLUMNS):
         if column not in ticket:
-            differences.append(f"{column} is in no row")
+            yield f"{column} is in no row"
             continue
         row, trail = ticket[column], folded.get(column)
         if column in _MOMENTS:
             row = row and datetime.fromisoformat(row)
         # A column that no event ever set has its default.
-        if column not in ("id", *_MOMENTS) and trail is None and row in (None, False, [], {}):
+        if column not in ("id", *_MOMENTS) and trail is None and row in (None, False, 0, [], {}):
             continue
         if row != trail:
-            differences.append(f"{column}: row {row!r:.80}, trail {trail!r:.80}")
-    return differences
+            yield f"{column}: row {row!r:.80}, trail {trail!r:.80}"
 
 
-def _step_problems(events: Sequence[Event]) -> list[tuple[str, str]]:
-    runs = Counter(
-        (event.payload.get("attempt"), event.step_name, event.payload.get("round"))
-        for event in events
-        if event.event_type == EventType.STEP_COMPLETE and event.step_name in ("draft", "review")
-    ) + Counter(
-        # Outside the review loop a step is completed once in all attempts: a retry goes on, it does not begin anew.
-        (None, event.step_name, None)
-        for event in events
-        if event.event_type == EventType.STEP_COMPLETE and event.step_name not in ("draft", "review")
-    )
-    return [
-        ("a committed step is not run again", f"{step} of attempt {attempt}, round {number}: {count} times")
-        for (attempt, step, number), count in runs.items()
-        if count > 1
-    ]
+_RETRY, _PAUSED = f"waiting for {WaitingFor.RETRY}", f"waiting for {WaitingFor.PAUSED}"
+_MOVES: Mapping[str, Mapping[str, frozenset[str]]] = {
+    EventType.CREATED: {Status.PENDING: frozenset({""})},
+    EventType.STATUS_CHANGE: {
+        Status.PROCESSING: frozenset({Status.PENDING}),
+        Status.COMPLETED: frozenset({Status.PROCESSING}),
+        Status.FAILED_PERMANENT: frozenset({Status.PROCESSING}),
+        _RETRY: frozenset({Status.PROCESSING}),
+    },
+    EventType.RETRY: {Status.PENDING: frozenset({_RETRY, Status.FAILED_PERMANENT, Status.CANCELLED})},
+    EventType.PAUSED: {_PAUSED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY})},
+    EventType.RESUMED: {Status.PENDING: frozenset({_PAUSED})},
+    EventType.CANCELLED: {Status.CANCELLED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY, _PAUSED})},
+    EventType.REPLAYED: {Status.PENDING: frozenset({*TERMINAL, _RETRY, _PAUSED})},
+}
+"""By event type and the state that it leads to: the states that it may come from."""
+
+_REOPENING = (EventType.RETRY, EventType.REPLAYED)
 
 
-def _ending_problems(events: Sequence[Event]) -> list[tuple[str, str]]:
-    problems = []
-    results = [event for event in events if event.changes.get("result") is not None]
-    if len(results) > 1:
-        problems.append(("at most one final result", f"results at seqs {[event.seq for event in results]}"))
-    ended_at: int | None = None
+def _history_problems(events: Sequence[Event]) -> Iterator[Problem]:
+    state, status, attempt, result = "", "", 0, None
     for event in events:
-        if ended_at is not None and event.event_type != EventType.RETRY:
-            problems.append(("nothing happens after the end", f"{event.event_type} at seq {event.seq}"))
-            break
-        status = event.changes.get("status")
-        if status is not None:
-            ended_at = event.seq if status in TERMINAL else None
-    return problems
+        at = f"{event.event_type} at seq {event.seq}"
+        if status in TERMINAL and event.event_type not in _REOPENING:
+            yield Rule.END, at
+            return
+        if event.event_type == EventType.STEP_COMPLETE and state not in (Status.PROCESSING, _PAUSED):
+            yield Rule.STEP_IN_WORK, f"{event.step_name} at seq {event.seq}, {state}"
+        if event.payload.get("reason") == "timer" and state != _RETRY:
+            yield Rule.TIMER_FIRES_ONCE, f"{at}, {state}"
+        if event.changes.get("attempt", attempt) - attempt not in (0, 1):
+            yield Rule.ATTEMPTS, f"{event.changes['attempt']} after {attempt} at seq {event.seq}"
+        if event.changes.get("result") is not None and result is not None:
+            yield Rule.ONE_RESULT, f"another at seq {event.seq}"
+        if "status" in event.changes:
+            status, waiting_for = event.changes["status"], event.changes.get("waiting_for")
+            before, state = state, f"waiting for {waiting_for}" if waiting_for else status
+            if before not in _MOVES.get(event.event_type, {}).get(state, ()):
+                yield Rule.MOVE, f"{before or 'nothing'} to {state} by {at}"
+        attempt = event.changes.get("attempt", attempt)
+        result = event.changes.get("result", result)
 
 
-def _waker_problems(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    status = record["ticket"]["status"]
+def _step_problems(events: Sequence[Event]) -> Iterator[Problem]:
+    """Within what the ticket's state rests on, a step is completed once in a round: a retry goes on, and only a replay
+    begins anew."""
+    for end, event in enumerate(events, 1):
+        if event.event_type != EventType.STEP_COMPLETE:
+            continue
+        *before, _ = lineage(events[:end])
+        run = (event.step_name, event.payload.get("round"))
+        if run in [(step.step_name, step.payload.get("round")) for step in before]:
+            yield Rule.STEP_ONCE, f"{run[0]} in round {run[1]} again at seq {event.seq}"
+
+
+def _checkpoint_problems(record: Mapping[str, Any], events: Sequence[Event]) -> Iterator[Problem]:
+    written = [event for event in events if event.event_type in (EventType.STEP_COMPLETE, EventType.REPLAYED)]
+    if any("checkpoint_id" not in event.payload for event in written):
+        return  # Steps of a release that did not name them.
+    kept = record["checkpoints"]
+    newest = kept[-1] if kept else None
+    last = written[-1].payload["checkpoint_id"] if written else None
+    # Those of a closed ticket may have been pruned.
+    if newest != last and not (newest is None and record["ticket"]["status"] in TERMINAL):
+        yield Rule.CHECKPOINT, f"newest {newest}, by the trail {last}"
+    for stranger in set(kept) - {event.payload["checkpoint_id"] for event in written}:
+        yield Rule.CHECKPOINT_OWNER, f"{stranger} is in no event"
+
+
+def _waker_problems(record: Mapping[str, Any]) -> Iterator[Problem]:
+    status, waiting_for = record["ticket"]["status"], record["ticket"]["waiting_for"]
     kinds = [timer["kind"] for timer in record["timers"]]
-    problems = []
-    if status == Status.WAITING and record["ticket"]["waiting_for"] == "retry" and kinds != ["retry"]:
-        problems.append(("a waiting ticket has something that wakes it", f"timers {kinds}"))
-    if status != Status.WAITING and kinds:
-        problems.append(("a timer belongs to a waiting ticket", f"{status} with timers {kinds}"))
-    if status in TERMINAL and record["lease"] is not None:
-        problems.append(("a lease is returned", f"{status} but held by {record['lease']['worker']}"))
-    if status == Status.FAILED_PERMANENT and record["open_dead_letters"] != 1:
-        problems.append(("a failed ticket has one dead letter", f"{record['open_dead_letters']} open"))
-    if status != Status.FAILED_PERMANENT and record["open_dead_letters"]:
-        problems.append(("a dead letter belongs to a failed ticket", f"{status} with open dead letters"))
-    return problems
+    waits_for_retry = status == Status.WAITING and waiting_for == WaitingFor.RETRY
+    if waits_for_retry and kinds != ["retry"]:
+        yield Rule.WAKER, f"timers {kinds}"
+    if status == Status.WAITING and waiting_for not in list(WaitingFor):
+        yield Rule.WAKER, f"waits for {waiting_for}"
+    if kinds and not waits_for_retry:
+        yield Rule.TIMER_OWNER, f"{status} with timers {kinds}"
+    held = record["lease"] is not None
+    if status == Status.PROCESSING and not held:
+        yield Rule.LEASE, "no lease"
+    # One that was paused keeps the lease of the step that was under way until it is resumed.
+    if held and status != Status.PROCESSING and waiting_for != WaitingFor.PAUSED:
+        yield Rule.LEASE_RETURNED, f"{status} but held by {record['lease']['worker']}"
+    letters = record["open_dead_letters"]
+    if status == Status.FAILED_PERMANENT and letters != 1:
+        yield Rule.DEAD_LETTER, f"{letters} open"
+    if status != Status.FAILED_PERMANENT and letters:
+        yield Rule.DEAD_LETTER_OWNER, f"{status} with open dead letters"
 
 
 def _event(row: Mapping[str, Any]) -> Event:

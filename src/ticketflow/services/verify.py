@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ticketflow.db.reads import Reads
-from ticketflow.domain.audit import Violation, violations
+from ticketflow.domain.audit import Rule, Violation, violations
 
 PAGE = 200
 
@@ -29,8 +29,5 @@ async def verify(reads: Reads) -> Verdict:
             events += len(record["events"])
             found += violations(record)
         after = UUID(page[-1]["ticket"]["id"])
-    found += [
-        Violation(ticket_id, "events belong to a ticket", "events without a ticket")
-        for ticket_id in await reads.orphans()
-    ]
+    found += [Violation(ticket_id, Rule.STRAY, f"in {table}") for table, ticket_id in await reads.strays()]
     return Verdict(tickets, events, tuple(found))
