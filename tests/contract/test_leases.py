@@ -112,6 +112,20 @@ async def test_a_claim_brings_the_newest_checkpoint_with_every_channel(commits: 
     assert {name: value["j"] for name, value in resumed.checkpoint["channels"].items()} == {"a": 3, "b": 2}
 
 
+async def test_the_newest_checkpoint_is_the_last_that_was_written_whatever_clock_named_it(
+    commits: Commits, leases: Leases, others: Leases
+) -> None:
+    """Checkpoint ids begin with the time of the machine that made them, and the next worker's clock may be behind."""
+    ticket_id = await new_ticket(commits)
+    for worker, step, made_at in ((leases, "classify", "9"), (others, "extract", "1")):
+        lease = await claimed(worker, ticket_id, takeover=True)
+        row = CheckpointRow(str(ticket_id), "", made_at, None, {"channel_versions": {step: "1"}}, {}, {})
+        await applied(commits, under(lease, step_done(step), checkpoint=row))
+    resumed = await claimed(leases, ticket_id, takeover=True)
+    assert resumed.checkpoint is not None
+    assert resumed.checkpoint["checkpoint_id"] == "1"
+
+
 async def test_extend_keeps_what_is_ours_and_names_what_was_lost(
     commits: Commits, leases: Leases, others: Leases, database_url: str
 ) -> None:

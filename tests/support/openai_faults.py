@@ -41,6 +41,8 @@ class Faults:
     """Blanks after each answer, in bytes: JSON as valid as before."""
     gzip: bool = False
     next: list[str] = field(default_factory=list)
+    hold: list[str] = field(default_factory=list)
+    """Tasks whose answers wait until they are no longer named here."""
 
     def change(self, values: dict[str, Any]) -> None:
         known = {f.name for f in dataclasses.fields(self)}

@@ -110,6 +110,9 @@ class OpenAIServer:
             self.stats.markers[marker][task] += 1
         if self.faults.latency_seconds:
             await asyncio.sleep(self.faults.latency_seconds)
+        # Whoever lets it go may be another process, over HTTP.
+        while task in self.faults.hold:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
         fault = self.faults.pick(call)
         if fault is not None:

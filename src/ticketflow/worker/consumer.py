@@ -91,6 +91,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._active: dict[UUID, _Active] = {}
         self._handling: set[asyncio.Task[None]] = set()
+        self._look_at_leases = asyncio.Event()
 
     def stop(self) -> None:
         """Take nothing new. ``run`` returns once what is under way has ended or its time is up."""
@@ -159,6 +160,8 @@ class Worker:
     async def _handle_ticket(self, message: WakeUpMessage, delivery: Delivery) -> None:
         if active := self._active.get(message.ticket_id):
             active.repeated.append(delivery)
+            # It may mean that the ticket is not ours any more: a person cancelled it, or had it started anew.
+            self._look_at_leases.set()
             return
         task = asyncio.current_task()
         assert task is not None
@@ -174,7 +177,7 @@ class Worker:
                 await (repeated.ack() if worked else repeated.requeue())
 
     async def _claim_and_work(self, active: _Active, message: WakeUpMessage, delivery: Delivery) -> bool:
-        """Settle the message by what the claim says. Returns whether the ticket was worked on."""
+        """Settle the message by what the claim says. Returns whether the ticket needs no other message."""
         claimed = await self._parts.leases.claim(
             message.ticket_id, takeover=delivery.redelivered, request_id=message.request_id
         )
@@ -194,12 +197,13 @@ class Worker:
             case Lease() as lease:
                 # A message of the sweeper or of a timer knows no request; the trail does.
                 with structlog.contextvars.bound_contextvars(request_id=lease.request_id):
-                    await self._work(active, lease)
+                    done = await self._work(active, lease)
                 await delivery.ack()
-                return True
+                return done
         return False
 
-    async def _work(self, active: _Active, lease: Lease) -> None:
+    async def _work(self, active: _Active, lease: Lease) -> bool:
+        """Run the ticket as far as it goes. Returns False when it was taken from us: then others decide about it."""
         active.run = TicketRun(lease, self._parts.commits)
         self._report_in_flight()
         if lease.takeovers:
@@ -208,10 +212,11 @@ class Worker:
         try:
             await self._run_or_give_back(active.run)
         except asyncio.CancelledError:
-            if active.lost is not None:
-                self._step_aside(active.lost)
-            else:
+            if active.lost is None:
                 await self._release(lease)
+                return True
+            self._step_aside(active.run, active.lost)
+        return not active.run.taken
 
     async def _run_or_give_back(self, run: TicketRun) -> None:
         """Run the ticket. When the store goes away meanwhile, give it back as soon as that can be written down: handed
@@ -261,7 +266,7 @@ class Worker:
         try:
             match decision:
                 case StepAside(code=code):
-                    self._step_aside(code)
+                    self._step_aside(run, code)
                 case RetryLater():
                     log.warning(
                         "ticket.retry",
@@ -277,7 +282,7 @@ class Worker:
                     await run.give_up(decision, message)
                     self._ended(run.lease, Status.FAILED_PERMANENT)
         except (LeaseLost, Cancelled, Paused) as stopped:
-            self._step_aside(stopped.code)
+            self._step_aside(run, stopped.code)
 
     async def _release(self, lease: Lease) -> None:
         await asyncio.shield(self._parts.leases.release([lease]))
@@ -286,7 +291,10 @@ class Worker:
     async def _keep_leases(self) -> None:
         every = self._parts.leases.ttl.total_seconds() / 3
         while True:
-            await asyncio.sleep(every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._look_at_leases.wait()
+            self._look_at_leases.clear()
             held = [(active, active.run) for active in self._active.values() if active.run is not None]
             if not held:
                 continue
@@ -304,7 +312,8 @@ class Worker:
                     active.lost = Cancelled.code if cancelled else LeaseLost.code
                     active.task.cancel()
 
-    def _step_aside(self, code: str) -> None:
+    def _step_aside(self, run: TicketRun, code: str) -> None:
+        run.taken = True
         if code == LeaseLost.code:
             log.warning("lease.lost")
             self._parts.observer.lease_lost()

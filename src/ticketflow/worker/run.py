@@ -37,6 +37,8 @@ class TicketRun:
         self.finished = False
         self.ending = False
         """The commit that gives the lease back is on its way: a missing lease is no loss any more."""
+        self.taken = False
+        """Another worker has the ticket, or a person stopped it."""
         self.step: StepName | None = None
         self._commits = commits
         self._report: StepReport | None = None
