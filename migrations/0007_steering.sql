@@ -251,9 +251,10 @@ begin
     end if;
     if saved is not null and not coalesce(args->'flows' ? t.flow_version, true) then
       insert into outbox (ticket_id, lane, reason, available_at)
-      select t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'other_flow',
-             clock_timestamp() + (args->>'flow_wait_ms')::double precision * interval '1 millisecond'
-      where not exists (select from outbox where outbox.ticket_id = t.id);
+      values (t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'other_flow',
+              clock_timestamp() + (args->>'flow_wait_ms')::double precision * interval '1 millisecond');
+      -- What only this message knows, that the holder is gone, is to be true for the next taker too.
+      update leases set expires_at = clock_timestamp() where leases.ticket_id = t.id and expires_at > clock_timestamp();
       outcomes[claim.ordinality] := jsonb_build_object('status', 'other_flow', 'flow_version', t.flow_version);
       continue;
     end if;
@@ -298,6 +299,43 @@ create function ticketflow_keep_leases(args jsonb) returns jsonb language sql as
   select coalesce(jsonb_agg(jsonb_build_object('ticket_id', lost.id,
                                                'ticket_status', (select t.status from tickets t where t.id = lost.id::uuid))), '[]')
   from jsonb_array_elements_text(ticketflow_extend(args)) as lost (id);
+$$;
+
+create index events_of_replay on events (ticket_id) where event_type = 'replayed';
+
+-- What a dashboard asks for, counted here and not in the application.
+create or replace function ticketflow_stats(args jsonb) returns jsonb language sql stable as $$
+  with by_status as (select status, count(*) as n from tickets group by status),
+       by_category as (select coalesce(category, 'unclassified') as category, count(*) as n from tickets group by 1),
+       -- A result sums up the steps that led to it. Failed attempts, steps without a result yet, and those that a replay ran
+       -- again are in events alone.
+       replayed as (select distinct ticket_id from events where event_type = 'replayed'),
+       spent as (
+         select result->'usage' as usage from tickets
+         where result is not null and id not in (select ticket_id from replayed)
+         union all
+         select payload->'usage' from events where event_type = 'error'
+         union all
+         select e.payload->'usage' from tickets t join events e on e.ticket_id = t.id
+         where (t.result is null or t.id in (select ticket_id from replayed)) and e.event_type = 'step_complete'),
+       recent as (select * from tickets where completed_at > clock_timestamp() - interval '1 hour')
+  select jsonb_build_object(
+    'total', (select coalesce(sum(n), 0) from by_status),
+    'by_status', (select coalesce(jsonb_object_agg(status, n), '{}') from by_status),
+    'by_category', (select coalesce(jsonb_object_agg(category, n), '{}') from by_category),
+    'by_disposition', (select coalesce(jsonb_object_agg(d, n), '{}') from (
+      select result->>'disposition' as d, count(*) as n from tickets where status = 'completed' group by 1) x
+      where d is not null),
+    'completed_last_hour', (select count(*) from recent where status = 'completed'),
+    'median_seconds_last_hour', (select percentile_cont(0.5) within group
+      (order by extract(epoch from completed_at - created_at)) from recent where status = 'completed'),
+    'p95_seconds_last_hour', (select percentile_cont(0.95) within group
+      (order by extract(epoch from completed_at - created_at)) from recent where status = 'completed'),
+    'tokens', (select jsonb_build_object(
+        'input', coalesce(sum(trunc(ticketflow_figure(usage->'input_tokens'))), 0),
+        'output', coalesce(sum(trunc(ticketflow_figure(usage->'output_tokens'))), 0)) from spent),
+    'cost_usd', (select coalesce(sum(ticketflow_figure(usage->'cost_usd')), 0) from spent),
+    'dead_letters', (select count(*) from dead_letters where redriven_at is null));
 $$;
 
 -- Audit ------------------------------------------------------------------------------------------------------------

@@ -49,9 +49,9 @@ class Deployment:
     address: str = ""
     posted: list[Posted] = field(default_factory=list)
 
-    def start(self, *arguments: str, **environment: str) -> Process:
-        """``ticketflow ARGUMENTS`` until the test ends."""
-        return self.stack.enter_context(running(arguments, self.environment | environment, self.folder))
+    def start(self, *arguments: str, module: str = "ticketflow", **environment: str) -> Process:
+        """``ticketflow ARGUMENTS`` until the test ends, or those of another module that stands in for it."""
+        return self.stack.enter_context(running(arguments, self.environment | environment, self.folder, module))
 
     def api(self, **environment: str) -> Process:
         process = self.start("api", "--port", "0", **environment)

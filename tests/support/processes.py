@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 OURS = ("TICKETFLOW_", "OPENAI_", "DATABASE_URL", "RABBITMQ_URL", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
 
 
@@ -73,11 +74,17 @@ class Process:
 
 
 @contextmanager
-def running(arguments: Sequence[str], environment: dict[str, str], cwd: Path) -> Iterator[Process]:
-    """``python -m ticketflow ARGUMENTS`` until the block ends; killed if it has not ended by then."""
+def running(
+    arguments: Sequence[str], environment: dict[str, str], cwd: Path, module: str = "ticketflow"
+) -> Iterator[Process]:
+    """``python -m ticketflow ARGUMENTS`` until the block ends; killed if it has not ended by then.
+
+    ``module`` may be one of the tests' own that stands in for the product.
+    """
+    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     popen = subprocess.Popen(
-        [sys.executable, "-m", "ticketflow", *arguments],
-        env=environment,
+        [sys.executable, "-m", module, *arguments],
+        env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

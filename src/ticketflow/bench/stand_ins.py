@@ -12,7 +12,7 @@ from ticketflow.knowledge.articles import Passage
 from ticketflow.knowledge.library import Hit
 from ticketflow.llm.port import AnswerT, Question, Reply, Usage
 from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, ReviewScores, TaskName
-from ticketflow.workflow.state import StepName, StepReport, Tools
+from ticketflow.workflow.state import StepReport, Tools
 
 TEXT = (
     "Since this morning the keypad of my lock stays dark. New batteries did not help, and the app says that the lock "
@@ -67,7 +67,7 @@ class Unobserved:
 class Unrecorded:
     """The recorder of a contender that keeps no trail."""
 
-    def begin(self, step: StepName) -> None:
+    def begin(self, step: str) -> None:
         """Not kept."""
 
     def spend(self, usage: Usage) -> None:

@@ -10,8 +10,9 @@ from uuid import UUID
 from ticketflow.db.reads import Reads
 from ticketflow.domain.errors import FieldProblem, Invalid, NotFound
 from ticketflow.domain.events import Event, EventType, fold
+from ticketflow.domain.replay import lineage
 from ticketflow.domain.tickets import TERMINAL, Status, Ticket
-from ticketflow.workflow.state import StepName
+from ticketflow.workflow.state import FLOW_VERSION, StepName
 
 
 class Inspect:
@@ -54,7 +55,7 @@ class Inspect:
         ticket = await self.ticket(ticket_id)
         events = await self.events(ticket_id)
         wakers = await self._reads.wakers(ticket_id)
-        steps, route = steps_of(events, ticket), _route(events)
+        steps, route = steps_of(events, ticket), _route(lineage(events))
         return {
             "ticket_id": str(ticket.id),
             "status": ticket.status,
@@ -70,13 +71,17 @@ class Inspect:
 
 
 def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:
-    """The six steps in order, each with status done, running, next, failed, skipped or open, and one entry a run."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in StepName}
+    """The steps in order, each with status done, running, next, failed, skipped or open, and one entry a run.
+
+    What a replay runs again is not done any more. Of a flow that is not the present one, the steps are known that ran.
+    """
+    ours = list(StepName) if ticket.flow_version == FLOW_VERSION else []
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ours}
     failed: str | None = None
     for event in events:
-        if event.event_type == EventType.STEP_COMPLETE and event.step_name in runs:
+        if event.event_type == EventType.STEP_COMPLETE and event.step_name is not None:
             payload = event.payload
-            runs[event.step_name].append(
+            runs.setdefault(event.step_name, []).append(
                 {
                     "round": payload.get("round"),
                     "attempt": payload.get("attempt"),
@@ -89,28 +94,30 @@ def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:
             )
         elif event.event_type == EventType.ERROR:
             failed = event.step_name
-    here = None if ticket.status in (Status.COMPLETED, Status.CANCELLED) else _here(runs, events)
+    in_force = lineage(events)
+    done = {event.step_name for event in in_force}
+    here = None if not ours or ticket.status in (Status.COMPLETED, Status.CANCELLED) else _here(in_force)
     over = ticket.status in TERMINAL or here is StepName.FINALIZE
     steps = []
-    for name in StepName:
-        status = "done" if runs[name] else "skipped" if over else "open"
+    for name in runs:
+        status = "done" if name in done else "skipped" if over else "open"
         if name == here:
             status = _status_here(ticket, failed == name)
         steps.append({"step": str(name), "status": status, "runs": runs[name]})
     return steps
 
 
-def _here(runs: dict[str, list[dict[str, Any]]], events: Sequence[Event]) -> StepName | None:
-    """The step that is next after what the trail shows as done."""
-    reviewed = [event for event in events if event.step_name == StepName.REVIEW and event.event_type == "step_complete"]
-    if (route := _route(events)) and route["escalate"]:
+def _here(in_force: Sequence[Event]) -> StepName | None:
+    """The step that is next after those that are done."""
+    if (route := _route(in_force)) and route["escalate"]:
         return StepName.FINALIZE
-    drafted, judged = len(runs[StepName.DRAFT]), len(runs[StepName.REVIEW])
-    if drafted and drafted == judged and reviewed[-1].payload["output"]["verdict"] == "revise":
+    last = in_force[-1] if in_force else None
+    if last is not None and last.step_name == StepName.REVIEW and last.payload["output"]["verdict"] == "revise":
         return StepName.DRAFT
-    if drafted > judged:
+    if last is not None and last.step_name == StepName.DRAFT:
         return StepName.REVIEW
-    return next((name for name in StepName if not runs[name]), None)
+    done = {event.step_name for event in in_force}
+    return next((name for name in StepName if name not in done), None)
 
 
 def _route(events: Sequence[Event]) -> Mapping[str, Any] | None:

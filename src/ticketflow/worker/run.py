@@ -26,7 +26,7 @@ from ticketflow.domain.errors import Cancelled, LeaseLost, Paused, Poison
 from ticketflow.domain.events import Actor, EventType, NewEvent
 from ticketflow.domain.tickets import Status, WaitingFor
 from ticketflow.llm.port import Usage
-from ticketflow.workflow.state import StepName, StepReport
+from ticketflow.workflow.state import StepReport
 
 
 class TicketRun:
@@ -39,7 +39,7 @@ class TicketRun:
         """The commit that gives the lease back is on its way: a missing lease is no loss any more."""
         self.taken = False
         """Another worker has the ticket, or a person stopped it."""
-        self.step: StepName | None = None
+        self.step: str | None = None
         self._commits = commits
         self._report: StepReport | None = None
         self._spent = Usage()
@@ -50,7 +50,7 @@ class TicketRun:
     def saved(self) -> Mapping[str, Any] | None:
         return self.lease.checkpoint
 
-    def begin(self, step: StepName) -> None:
+    def begin(self, step: str) -> None:
         self.step = step
 
     def spend(self, usage: Usage) -> None:
@@ -193,7 +193,7 @@ class TicketRun:
         kind: EventType,
         payload: Mapping[str, Any],
         changes: Mapping[str, Any],
-        step: StepName | None = None,
+        step: str | None = None,
     ) -> NewEvent:
         return NewEvent(kind, Actor.PIPELINE, payload, changes, step_name=step, request_id=self.lease.request_id)
 

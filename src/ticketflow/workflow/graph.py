@@ -48,7 +48,7 @@ def compile_graph(
     """The runnable graph. Its input is ``{"flow_version": ...}``: everything else is in the run's context."""
     graph: StateGraph[State, RunContext, State, State] = StateGraph(State, context_schema=RunContext)
     for name, step in STEPS.items():
-        graph.add_node(name.value, framed(name, step))  # type: ignore[call-overload]
+        graph.add_node(name.value, framed(name.value, step))  # type: ignore[call-overload]
     graph.add_edge(START, StepName.CLASSIFY.value)
     graph.add_edge(StepName.CLASSIFY.value, StepName.EXTRACT.value)
     graph.add_conditional_edges(

@@ -95,7 +95,7 @@ class StepReport:
     ``result`` is the ticket's result once the last step has one.
     """
 
-    step: StepName
+    step: str
     output: Mapping[str, Any]
     duration_ms: int
     round: int
@@ -108,7 +108,7 @@ class StepReport:
 
 
 class Recorder(Protocol):
-    def begin(self, step: StepName) -> None:
+    def begin(self, step: str) -> None:
         """A step starts; should it fail, this is the one to blame."""
         ...
 

@@ -14,7 +14,7 @@ from ticketflow.domain.errors import StepTimeout
 from ticketflow.llm.port import Question, Usage
 from ticketflow.llm.tasks import Answer, TaskName
 from ticketflow.workflow.prompts import prompt
-from ticketflow.workflow.state import RunContext, State, StepName, StepReport
+from ticketflow.workflow.state import RunContext, State, StepReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ Step = Callable[[State, RunContext], Awaitable[Outcome]]
 Node = Callable[[State, Runtime[RunContext]], Awaitable[dict[str, Any]]]
 
 
-def framed(name: StepName, step: Step) -> Node:
+def framed(name: str, step: Step) -> Node:
     """A graph node that runs ``step`` within the time limit and records its report.
 
     Raises ``StepTimeout`` past the limit and lets the step's own errors through.
@@ -71,7 +71,7 @@ def framed(name: StepName, step: Step) -> Node:
                 result=outcome.result,
             )
         )
-        update: dict[str, Any] = {name.value: dict(outcome.output), **outcome.update}
+        update: dict[str, Any] = {name: dict(outcome.output), **outcome.update}
         if outcome.usage.calls:
             update["usage"] = asdict(spent(state) + outcome.usage)
         return update
