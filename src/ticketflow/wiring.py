@@ -25,6 +25,7 @@ from ticketflow.db.migrate import migrate, pending
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
+from ticketflow.db.retention import Retention
 from ticketflow.domain.delivery import RETRY_REASONS
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
 from ticketflow.domain.tickets import TERMINAL, Channel, Status, WaitingFor
@@ -125,6 +126,7 @@ class Application:
     steer: Steer
     dead_letters: DeadLetters
     inspect: Inspect
+    retention: Retention
     database_label: str
     broker_label: str
 
@@ -224,6 +226,7 @@ async def connected(
             steer=steer,
             dead_letters=DeadLetters(reads, outbox, steer),
             inspect=Inspect(reads),
+            retention=Retention(gateway),
             database_label=database_label,
             broker_label=broker_label,
         )

@@ -38,6 +38,7 @@ def test_help_lists_the_commands_and_a_wrong_command_line_is_exit_2(cli: Cli) ->
         "submit",
         "graph",
         "verify",
+        "prune",
         "doctor",
         "tickets",
         "kb",

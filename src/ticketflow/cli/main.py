@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ticketflow.cli.groups import dead_letters_app, kb_app, tickets_app
-from ticketflow.cli.options import Json, leave, settings
+from ticketflow.cli.options import Json, age, leave, settings
 
 app = typer.Typer(
     name="ticketflow",
@@ -105,6 +106,28 @@ def verify(as_json: Json = False) -> None:
     from ticketflow.cli.operate import verify as run
 
     leave(run(settings(), as_json))
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        timedelta, typer.Option(parser=age, metavar="AGE", help="Ended longer ago than this: 12h, 90d, 8w.")
+    ],
+    whole: Annotated[bool, typer.Option("--tickets", help="The tickets themselves too, with their trails.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Tickets in one transaction.")] = 500,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what tickets that ended long ago leave behind.
+
+    That is their checkpoints, and with --tickets the tickets as well. Nothing is removed without this command.
+
+    Tickets under way are not touched, nor those with an open dead letter: a person may yet redrive them. A ticket
+    without its checkpoints keeps its trail and its result. What works meanwhile is not locked out.
+    """
+    from ticketflow.cli.prune import prune as run
+
+    leave(run(settings(), older_than, whole, batch, dry_run, as_json))
 
 
 @app.command()

@@ -1,0 +1,97 @@
+-- Retention: what closed tickets leave behind is removed when somebody asks for it, one bounded batch a call.
+
+create index tickets_by_end on tickets (completed_at, id) where completed_at is not null;
+
+-- A trail goes with its ticket or stays whole: a function that removes the ticket may remove its events after it. No
+-- event is ever changed.
+create or replace function ticketflow_refuse_event_change() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' and current_setting('ticketflow.pruning', true) = 'on'
+     and not exists (select from tickets where id = old.ticket_id) then
+    return old;
+  end if;
+  raise exception 'events are never updated, and deleted only with their ticket by ticketflow_prune'
+    using errcode = 'restrict_violation';
+end $$;
+
+-- {before, terminal, whole, dry_run, limit, after: {completed_at, id}} ->
+-- {tickets, checkpoints, events, kept, busy, next: {completed_at, id} or null}
+-- Looks at up to limit tickets that ended before that time. From each it removes checkpoints and pending writes; with
+-- whole, the ticket and all rows about it. kept: tickets with an open dead letter, which a person may yet redrive, for
+-- which the checkpoints are needed. busy: tickets that another transaction holds; they are never waited for.
+create function ticketflow_prune(args jsonb) returns jsonb language plpgsql as $$
+declare
+  whole           constant boolean := (args->>'whole')::boolean;
+  dry_run         constant boolean := (args->>'dry_run')::boolean;
+  ended_before    constant timestamptz := (args->>'before')::timestamptz;
+  page            uuid[];
+  last_end        timestamptz;
+  pruned          uuid[];
+  threads         text[];
+  kept            integer;
+  busy            integer;
+  stripped        integer;
+  checkpoint_rows bigint;
+  event_rows      bigint := 0;
+begin
+  select coalesce(array_agg(id order by completed_at, id), '{}'), max(completed_at) into page, last_end from (
+    select id, completed_at from tickets
+    where completed_at < ended_before and args->'terminal' ? status
+      and (not args ? 'after' or
+           (completed_at, id) > ((args->'after'->>'completed_at')::timestamptz, (args->'after'->>'id')::uuid))
+    order by completed_at, id limit (args->>'limit')::integer) p;
+  pruned := array(
+    select t.id from tickets t where t.id = any (page) and t.completed_at < ended_before and args->'terminal' ? t.status
+    for update skip locked);
+  busy := cardinality(page) - cardinality(pruned);
+  pruned := array(
+    select p.id from unnest(pruned) p(id)
+    where not exists (select from dead_letters d where d.ticket_id = p.id and d.redriven_at is null));
+  kept := cardinality(page) - busy - cardinality(pruned);
+  threads := pruned::text[];
+  select count(*), count(distinct thread_id) into checkpoint_rows, stripped
+  from checkpoints c where c.thread_id = any (threads);
+  if whole then
+    select count(*) into event_rows from events e where e.ticket_id = any (pruned);
+  end if;
+  if not dry_run then
+    delete from checkpoint_writes w where w.thread_id = any (threads);
+    delete from checkpoints c where c.thread_id = any (threads);
+    if whole then
+      perform ticketflow_forget(pruned, last_end);
+    end if;
+  end if;
+  return jsonb_build_object(
+    'tickets', case when whole then cardinality(pruned) else stripped end,
+    'checkpoints', checkpoint_rows, 'events', event_rows, 'kept', kept, 'busy', busy,
+    'next', case when cardinality(page) = (args->>'limit')::integer
+            then jsonb_build_object('completed_at', last_end, 'id', page[cardinality(page)]) end);
+end $$;
+
+-- Whole tickets go, all of which ended by p_last_end. The setting lets their events go too, and ends with this function.
+create function ticketflow_forget(p_tickets uuid[], p_last_end timestamptz) returns void
+language plpgsql set ticketflow.pruning to 'on' as $$
+begin
+  delete from tickets where id = any (p_tickets);
+  delete from events where ticket_id = any (p_tickets);
+  delete from leases where ticket_id = any (p_tickets);
+  delete from outbox where ticket_id = any (p_tickets);
+  delete from timers where ticket_id = any (p_tickets);
+  delete from wake_ups where ticket_id = any (p_tickets);
+  delete from dead_letters where ticket_id = any (p_tickets);
+  -- A key that an intake holds is on its way to another ticket; that intake may wait for one of ours.
+  delete from intake_keys where key in (
+    select key from intake_keys where created_at <= p_last_end and ticket_id = any (p_tickets)
+    for update skip locked);
+end $$;
+
+do $$
+declare
+  f regprocedure;
+begin
+  for f in select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = current_schema() and p.proname in ('ticketflow_prune', 'ticketflow_forget')
+  loop
+    execute format('revoke execute on function %s from public', f);
+  end loop;
+end $$;

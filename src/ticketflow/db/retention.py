@@ -1,0 +1,56 @@
+"""Retention: removing what closed tickets leave behind, one bounded batch a call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+
+from ticketflow.db.gateway import Gateway
+from ticketflow.domain.tickets import TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one or more batches removed, or would.
+
+    ``tickets`` lost their checkpoints, or went as a whole together with ``events``. ``kept`` have an open dead letter;
+    ``busy`` were held by another transaction, and come along the next time.
+    """
+
+    tickets: int = 0
+    checkpoints: int = 0
+    events: int = 0
+    kept: int = 0
+    busy: int = 0
+
+    def __add__(self, other: Pruned) -> Pruned:
+        return Pruned(
+            self.tickets + other.tickets,
+            self.checkpoints + other.checkpoints,
+            self.events + other.events,
+            self.kept + other.kept,
+            self.busy + other.busy,
+        )
+
+
+class Retention:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def prune(self, before: datetime, *, whole: bool, batch: int, dry_run: bool) -> AsyncGenerator[Pruned, None]:
+        """Go through the tickets that ended before that time, oldest first; each batch of up to ``batch`` tickets is a
+        transaction of its own. ``whole``: the tickets themselves as well. Raises ``StoreUnavailable``."""
+        args = {
+            "before": before.isoformat(),
+            "terminal": sorted(TERMINAL),
+            "whole": whole,
+            "dry_run": dry_run,
+            "limit": batch,
+        }
+        while True:
+            row = await self._gateway.call("ticketflow_prune", args)
+            yield Pruned(row["tickets"], row["checkpoints"], row["events"], row["kept"], row["busy"])
+            if row["next"] is None:
+                return
+            args["after"] = row["next"]
