@@ -68,12 +68,14 @@ begin
             then jsonb_build_object('completed_at', last_end, 'id', page[cardinality(page)]) end);
 end $$;
 
--- Whole tickets go, all of which ended by p_last_end. The setting lets their events go too, and ends with this function.
-create function ticketflow_forget(p_tickets uuid[], p_last_end timestamptz) returns void
-language plpgsql set ticketflow.pruning to 'on' as $$
+-- Whole tickets go, all of which ended by p_last_end. The setting lets their events go too, for these statements alone;
+-- as part of the function's declaration it would need a superuser.
+create function ticketflow_forget(p_tickets uuid[], p_last_end timestamptz) returns void language plpgsql as $$
 begin
   delete from tickets where id = any (p_tickets);
+  perform set_config('ticketflow.pruning', 'on', true);
   delete from events where ticket_id = any (p_tickets);
+  perform set_config('ticketflow.pruning', '', true);
   delete from leases where ticket_id = any (p_tickets);
   delete from outbox where ticket_id = any (p_tickets);
   delete from timers where ticket_id = any (p_tickets);

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support import services
+from tests.support.trails import TTL, fail, new_ticket
+from ticketflow.db.commits import Commits
+from ticketflow.db.leases import Leases
 from ticketflow.db.migrate import migrate, pending, shipped
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
+from ticketflow.db.retention import Retention
 from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
 
 NAMES = [migration.name for migration in shipped()]
@@ -95,6 +101,30 @@ def stranger(database_url: str) -> Iterator[str]:
         yield name
         connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+async def test_an_owner_who_is_no_superuser_can_migrate_and_work(postgres_server: str, stranger: str) -> None:
+    """As on most hosted servers."""
+    with services.database(postgres_server) as url:
+        change(url, f"alter role {stranger} login password 'secret'")
+        change(url, f"alter schema public owner to {stranger}")
+        own = services.as_role(url, stranger, "secret")
+        await migrate(own)
+        gateway = PostgresGateway(own, 2)
+        await gateway.open()
+        try:
+            ticket_id = await new_ticket(Commits(gateway))
+            await fail(Commits(gateway), Leases(gateway, "worker-1", TTL), ticket_id)
+            change(url, "update dead_letters set redriven_at = now()")
+            [pruned] = [
+                batch
+                async for batch in Retention(gateway).prune(
+                    datetime.now(UTC) + timedelta(hours=1), whole=True, batch=5, dry_run=False
+                )
+            ]
+            assert pruned.tickets == 1
+        finally:
+            await gateway.aclose()
 
 
 async def test_every_table_has_row_level_security(database_url: str) -> None:

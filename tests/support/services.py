@@ -90,6 +90,12 @@ def with_database(url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"/{name}"))
 
 
+def as_role(url: str, role: str, password: str) -> str:
+    """The same database, seen by another role."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}"))
+
+
 def rabbitmq() -> str:
     """The URL of a RabbitMQ where the tests may make virtual hosts. Raises ``ServiceMissing``."""
     url = os.environ.get("RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/"
