@@ -97,6 +97,17 @@ class Settings(BaseSettings):
             return None
         return self.openai_model or "gpt-4o-mini"
 
+    def handed_on(self) -> dict[str, Any]:
+        """Every value as plain JSON, secrets included, for a process that this one starts: ``model_validate`` takes it
+        there. Through a pipe, and never shown."""
+        values: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            values[str(field.validation_alias or name)] = str(value) if isinstance(value, Path) else value
+        return values
+
     def secrets(self) -> list[str]:
         """Values that must never be shown."""
         held = (self.database_url, self.supabase_key, self.rabbitmq_url, self.openai_api_key)

@@ -178,15 +178,24 @@ def graph(
 @app.command()
 def demo(
     tickets: Annotated[int, typer.Option(min=1, max=1000, help="How many sample tickets.")] = 30,
+    crash: Annotated[
+        bool, typer.Option("--crash", help="Kill worker processes on the way, and see what becomes of their tickets.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="The same tickets in a plain loop beside it, with the same kills.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Draw the same moments for the kills again.")] = None,
     as_json: Json = False,
 ) -> None:
     """Send sample tickets through it, and show the answers.
 
-    They run in a database of their own, which is gone afterwards.
+    They run in a database of their own, which is gone afterwards. With --crash or --compare, three worker processes
+    work on them; where no model is configured, each call of the offline rules then takes as long as a real model's.
+    Exit 1 when a ticket is lost, a committed step is repeated, or the audit finds anything.
     """
-    from ticketflow.cli.demo import demo as run
+    from ticketflow.cli.demo.run import demo as run
 
-    leave(run(settings(), tickets, as_json))
+    leave(run(settings(), tickets, as_json, crash=crash, compare=compare, seed=seed))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,10 +33,11 @@ class Working:
 
 
 @contextlib.asynccontextmanager
-async def working(app: Application) -> AsyncIterator[Working]:
-    """A worker on a connected application, with its upkeep loops running."""
+async def working(app: Application, around: Callable[[Model], Model] = lambda model: model) -> AsyncIterator[Working]:
+    """A worker on a connected application, with its upkeep loops running. ``around`` may put something before its
+    model."""
     settings = app.settings
-    asked = wiring.model(settings, app.observer)
+    asked = around(wiring.model(settings, app.observer))
     flows = wiring.flows(app)
     parts = WorkerParts(
         broker=app.broker,
