@@ -14,11 +14,11 @@ begin
     using errcode = 'restrict_violation';
 end $$;
 
--- {before, terminal, whole, dry_run, limit, after: {completed_at, id}} ->
+-- {before, statuses, whole, dry_run, limit, after: {completed_at, id}} ->
 -- {tickets, checkpoints, events, kept, busy, next: {completed_at, id} or null}
--- Looks at up to limit tickets that ended before that time. From each it removes checkpoints and pending writes; with
--- whole, the ticket and all rows about it. kept: tickets with an open dead letter, which a person may yet redrive, for
--- which the checkpoints are needed. busy: tickets that another transaction holds; they are never waited for.
+-- Looks at up to limit tickets that ended before that time in one of these statuses. From each it removes checkpoints and
+-- pending writes; with whole, the ticket and all rows about it. kept: tickets with an open dead letter, which a person
+-- may yet redrive. busy: tickets that another transaction holds; they are never waited for.
 create function ticketflow_prune(args jsonb) returns jsonb language plpgsql as $$
 declare
   whole           constant boolean := (args->>'whole')::boolean;
@@ -36,12 +36,12 @@ declare
 begin
   select coalesce(array_agg(id order by completed_at, id), '{}'), max(completed_at) into page, last_end from (
     select id, completed_at from tickets
-    where completed_at < ended_before and args->'terminal' ? status
+    where completed_at < ended_before and args->'statuses' ? status
       and (not args ? 'after' or
            (completed_at, id) > ((args->'after'->>'completed_at')::timestamptz, (args->'after'->>'id')::uuid))
     order by completed_at, id limit (args->>'limit')::integer) p;
   pruned := array(
-    select t.id from tickets t where t.id = any (page) and t.completed_at < ended_before and args->'terminal' ? t.status
+    select t.id from tickets t where t.id = any (page) and t.completed_at < ended_before and args->'statuses' ? t.status
     for update skip locked);
   busy := cardinality(page) - cardinality(pruned);
   pruned := array(

@@ -114,7 +114,7 @@ async def test_an_owner_who_is_no_superuser_can_migrate_and_work(postgres_server
         await gateway.open()
         try:
             ticket_id = await new_ticket(Commits(gateway))
-            await fail(Commits(gateway), Leases(gateway, "worker-1", TTL), ticket_id)
+            await fail(Commits(gateway), Leases(gateway, "worker-1", TTL, ["1"]), ticket_id)
             change(url, "update dead_letters set redriven_at = now()")
             [pruned] = [
                 batch

@@ -29,8 +29,12 @@ from ticketflow.db.retention import Pruned, Retention
 from ticketflow.domain.change import CheckpointRow, Create
 from ticketflow.domain.errors import Invalid
 from ticketflow.services.inspect import Inspect
+from ticketflow.services.intake import Caller
 from ticketflow.services.prune import prune
+from ticketflow.services.steer import Steer
 from ticketflow.services.verify import verify
+from ticketflow.telemetry.metrics import Metrics
+from ticketflow.wiring import Measured
 
 STEPS = ("classify", "extract", "finalize")
 SOON = timedelta(hours=1)
@@ -152,8 +156,28 @@ async def test_a_ticket_that_may_yet_go_on_is_not_touched(
     await fail(commits, leases, failed)
     before = {each: tables_that_name(database_url, each) for each in (running, waiting, failed)}
     assert "checkpoints" in before[failed]
-    assert await pruned(retention, whole=whole) == [Pruned(kept=1)]
+    assert await pruned(retention, whole=whole) == [Pruned(kept=int(whole))]
     assert {each: tables_that_name(database_url, each) for each in before} == before
+
+
+async def test_a_cancelled_ticket_keeps_its_checkpoints_for_a_retry_until_it_goes_whole(
+    commits: Commits,
+    leases: Leases,
+    gateway: PostgresGateway,
+    reads: Reads,
+    retention: Retention,
+    database_url: str,
+) -> None:
+    ticket_id = await with_checkpoints(commits, leases, gateway, end=False)
+    steer = Steer(commits, reads, Measured(Metrics()))
+    await steer.cancel(ticket_id, Caller("r"))
+    assert await pruned(retention) == [Pruned()]
+    assert tables_that_name(database_url, ticket_id) >= {"checkpoints", "checkpoint_writes"}
+    assert (await steer.retry(ticket_id, Caller("r"))).status == "pending"
+    await steer.cancel(ticket_id, Caller("r"))
+    [batch] = await pruned(retention, whole=True)
+    assert (batch.tickets, batch.checkpoints) == (1, 3)
+    assert tables_that_name(database_url, ticket_id) == set()
 
 
 async def test_batches_are_bounded_and_go_oldest_first(

@@ -24,7 +24,7 @@ async def completed_days_ago(gateway: PostgresGateway, database_url: str, days: 
     """A completed ticket with one checkpoint whose whole story lies so far back."""
     commits = Commits(gateway)
     ticket_id = await new_ticket(commits)
-    lease = await claimed(Leases(gateway, "worker-1", TTL), ticket_id)
+    lease = await claimed(Leases(gateway, "worker-1", TTL, ["1"]), ticket_id)
     done = [step_done("finalize"), event(status="completed", result=dict(RESULT))]
     row = CheckpointRow(str(ticket_id), "", "c1", None, {"v": 1}, {}, {})
     await applied(commits, under(lease, *done, release=True, checkpoint=row))

@@ -122,8 +122,9 @@ def prune(
 
     That is their checkpoints, and with --tickets the tickets as well. Nothing is removed without this command.
 
-    Tickets under way are not touched, nor those with an open dead letter: a person may yet redrive them. A ticket
-    without its checkpoints keeps its trail and its result. What works meanwhile is not locked out.
+    Tickets under way are not touched, nor those with an open dead letter: a person may yet redrive them. A cancelled
+    ticket keeps its checkpoints as long as it stays, for a retry goes on from them. A completed one without them keeps
+    its trail and its result, and can be replayed from the first step alone. What works meanwhile is not locked out.
     """
     from ticketflow.cli.prune import prune as run
 

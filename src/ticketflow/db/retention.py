@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ticketflow.db.gateway import Gateway
+from ticketflow.domain.moves import Move, allowed
 from ticketflow.domain.tickets import TERMINAL
+
+SETTLED = frozenset(status for status in TERMINAL if Move.RETRY not in allowed(status, None))
+"""Nothing goes on from where a ticket in one of these stopped, so that its checkpoints may go before it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Retention:
         transaction of its own. ``whole``: the tickets themselves as well. Raises ``StoreUnavailable``."""
         args = {
             "before": before.isoformat(),
-            "terminal": sorted(TERMINAL),
+            "statuses": sorted(TERMINAL if whole else SETTLED),
             "whole": whole,
             "dry_run": dry_run,
             "limit": batch,
