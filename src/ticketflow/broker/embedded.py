@@ -21,6 +21,7 @@ from ticketflow.db.codec import milliseconds
 from ticketflow.db.gateway import Gateway
 from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable, TicketflowError
 from ticketflow.domain.routing import Lane
+from ticketflow.telemetry.boundaries import crossing
 
 log = structlog.get_logger()
 
@@ -37,16 +38,13 @@ class EmbeddedBroker:
         self._news = asyncio.Event()
 
     async def publish(self, messages: Sequence[Message]) -> None:
+        rows = [
+            {"lane": message.lane, "body": message.body().decode(), "headers": dict(message.headers)}
+            for message in messages
+        ]
         try:
-            await self._gateway.call(
-                "ticketflow_queue_put",
-                {
-                    "messages": [
-                        {"lane": message.lane, "body": message.body().decode(), "headers": dict(message.headers)}
-                        for message in messages
-                    ]
-                },
-            )
+            with crossing("broker publish"):
+                await self._gateway.call("ticketflow_queue_put", {"messages": rows})
         except StoreUnavailable as error:
             raise BrokerUnavailable(str(error)) from error
         self._news.set()
@@ -88,13 +86,16 @@ class EmbeddedDelivery:
         self.redelivered: bool = row["deliveries"] > 1
 
     async def ack(self) -> None:
-        self._consumer.settle(self)
+        with crossing("broker ack"):
+            self._consumer.settle(self)
 
     async def requeue(self) -> None:
-        await self._consumer.give_back(self)
+        with crossing("broker requeue"):
+            await self._consumer.give_back(self)
 
     async def reject(self, reason: str) -> None:
-        await self._consumer.bury(self, reason)
+        with crossing("broker reject"):
+            await self._consumer.bury(self, reason)
 
 
 class EmbeddedConsumer:

@@ -25,6 +25,7 @@ from ticketflow.broker.port import Consumer, Delivery
 from ticketflow.broker.rabbit_connection import BROKEN, TIMEOUT_SECONDS, close, connect, explained
 from ticketflow.domain.errors import BrokerUnavailable, TicketflowError
 from ticketflow.domain.routing import Lane
+from ticketflow.telemetry.boundaries import crossing
 
 log = structlog.get_logger()
 
@@ -70,8 +71,9 @@ class RabbitBroker:
         exchange = await self._publishing()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                # Sent back to back, confirmed together: the broker answers many messages with one confirm.
-                await asyncio.gather(*(self._publish_one(exchange, message) for message in messages))
+                with crossing("broker publish"):
+                    # Sent back to back, confirmed together: the broker answers many messages with one confirm.
+                    await asyncio.gather(*(self._publish_one(exchange, message) for message in messages))
         except BROKEN as error:
             await self._forget_connection()
             raise BrokerUnavailable(f"RabbitMQ did not take the messages: {explained(error)}") from error
@@ -153,27 +155,30 @@ class RabbitDelivery:
         self.redelivered = bool(message.redelivered or (message.headers or {}).get("x-delivery-count"))
 
     async def ack(self) -> None:
-        await self._settle(self._message.ack())
+        with crossing("broker ack"):
+            await self._settle(self._message.ack())
 
     async def requeue(self) -> None:
-        await self._settle(self._message.nack(requeue=True))
+        with crossing("broker requeue"):
+            await self._settle(self._message.nack(requeue=True))
 
     async def reject(self, reason: str) -> None:
         """Publish to the dead letters with the reason, then ack; without a connection the broker delivers it again."""
         channel = self._message.channel
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await channel.basic_publish(
-                    self.body,
-                    exchange=DEAD_EXCHANGE,
-                    routing_key=DEAD_QUEUE,
-                    properties=aiormq.spec.Basic.Properties(
-                        delivery_mode=2,
-                        message_id=str(uuid4()),
-                        headers={**self.headers, REASON_HEADER: reason[:1000]},
-                    ),
-                    mandatory=True,
-                )
+                with crossing("broker reject"):
+                    await channel.basic_publish(
+                        self.body,
+                        exchange=DEAD_EXCHANGE,
+                        routing_key=DEAD_QUEUE,
+                        properties=aiormq.spec.Basic.Properties(
+                            delivery_mode=2,
+                            message_id=str(uuid4()),
+                            headers={**self.headers, REASON_HEADER: reason[:1000]},
+                        ),
+                        mandatory=True,
+                    )
         except BROKEN as error:
             log.warning("broker.reject_failed", error=explained(error))
             return
@@ -261,7 +266,8 @@ class RabbitConsumer:
         dead = dead_message(message.body, message.headers or {}, message.message_id, message.routing_key)
         try:
             await self._on_dead(dead)
-            await message.ack()
+            with crossing("broker ack of a dead letter"):
+                await message.ack()
         except TicketflowError as error:
             log.warning("dead_letter.not_recorded", error=str(error))
             await asyncio.sleep(1)

@@ -8,6 +8,8 @@ from ticketflow.db.batching import Batcher, BatchLimits
 from ticketflow.db.codec import change_json, outcome_from
 from ticketflow.db.gateway import Gateway
 from ticketflow.domain.change import Change, Outcome
+from ticketflow.domain.events import NewEvent
+from ticketflow.telemetry.boundaries import crossing
 
 
 class Commits:
@@ -42,7 +44,17 @@ class Commits:
         await self._batcher.aclose()
 
     async def _send(self, changes: Sequence[Change]) -> list[Outcome]:
-        rows = await self._gateway.call("ticketflow_commit", [change_json(change) for change in changes])
+        with crossing(lambda: sorted({f"ticketflow_commit {_kind(change)}" for change in changes})):
+            rows = await self._gateway.call("ticketflow_commit", [change_json(change) for change in changes])
         if any(change.wake_ups for change in changes):
             self._on_wake_up()
         return [outcome_from(row) for row in rows]
+
+
+def _kind(change: Change) -> str:
+    """What a commit is about, such as ``step_complete/finalize + status_change/completed``."""
+    return " + ".join(_label(event) for event in change.events)
+
+
+def _label(event: NewEvent) -> str:
+    return "/".join(str(part) for part in (event.event_type, event.step_name, event.changes.get("status")) if part)

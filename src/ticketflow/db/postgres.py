@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketflow.db.connecting import CONNECT_SECONDS, connect, one_line
 from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
+from ticketflow.telemetry.boundaries import crossing
 
 CALL_TIMEOUT_SECONDS = 30.0
 """The longest that any call takes; those who can wait less say so with ``asyncio.timeout``, and that holds as well."""
@@ -51,7 +52,8 @@ class PostgresGateway:
         except orjson.JSONEncodeError as error:
             # As PostgreSQL's own refusal would be: among many changes, only the one that holds this is to fail.
             raise Poison(f"the input cannot be written as JSON: {error}") from error
-        row = await self._fetch(statement, (document,))
+        with crossing(function):
+            row = await self._fetch(statement, (document,))
         return None if row is None or row[0] is None else _decoded(row[0])
 
     async def ping(self) -> None:
