@@ -4,7 +4,7 @@
 |--------------------|--------------------------------------------------------------------|
 | PostgreSQL         | real: the server at hand, and the embedded one                     |
 | RabbitMQ           | real, a virtual host a test                                        |
-| API, workers       | real processes in acceptance, real objects elsewhere               |
+| API, workers       | real processes in acceptance and chaos, real objects elsewhere     |
 | model provider     | ``support.openai_server`` over real HTTP, or the offline rules     |
 """
 
@@ -13,10 +13,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support import services
+from tests.support.deployment import Deployment, deployed
+from tests.support.model import Model, model_server
+from tests.support.nursery import Nursery, open_nursery
 from ticketflow.db.migrate import migrate
 from ticketflow.db.postgres import PostgresGateway
 
@@ -93,3 +97,32 @@ def rabbitmq_url(_virtual_host: str) -> Iterator[str]:
     """A virtual host of the session's own, empty for each test."""
     yield _virtual_host
     asyncio.run(services.empty(_virtual_host))
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where processes come from when a test is not about how they start."""
+    with open_nursery() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def _model() -> Iterator[Model]:
+    with model_server() as served:
+        yield served
+
+
+@pytest.fixture
+def model(_model: Model) -> Iterator[Model]:
+    """The model provider, without faults at the start of each test."""
+    yield _model
+    _model.reset()
+
+
+@pytest.fixture
+def deployment(
+    tmp_path: Path, database_url: str, rabbitmq_url: str, _model: Model, nursery: Nursery
+) -> Iterator[Deployment]:
+    """A deployment of the test's own."""
+    with deployed(tmp_path, database_url, rabbitmq_url, _model.url, nursery.running) as own:
+        yield own

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployed
-from tests.acceptance.gate import Gate
-from tests.acceptance.model import Model
-from tests.acceptance.rabbit_node import RabbitNode, rabbit_node
+from tests.support.deployment import Deployment, deployed
+from tests.support.gate import Gate
+from tests.support.model import Model
+from tests.support.nursery import Nursery
 from tests.support.processes import until
+from tests.support.rabbit_node import RabbitNode, rabbit_node
 from ticketflow.broker.rabbitmq import DeadMessage, RabbitBroker
 
 
@@ -37,8 +38,10 @@ def node() -> Iterator[RabbitNode]:
 
 
 @pytest.fixture
-def on_node(tmp_path: Path, database_url: str, node: RabbitNode, model: Model) -> Iterator[Deployment]:
-    with deployed(tmp_path, database_url, node.url, model.url) as own:
+def on_node(
+    tmp_path: Path, database_url: str, node: RabbitNode, model: Model, nursery: Nursery
+) -> Iterator[Deployment]:
+    with deployed(tmp_path, database_url, node.url, model.url, nursery.running) as own:
         yield own
 
 

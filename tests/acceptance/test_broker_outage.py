@@ -9,10 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 import aio_pika
 import pytest
 
-from tests.acceptance.deployment import Deployment
-from tests.acceptance.gate import Gate
-from tests.acceptance.model import Model
 from tests.support import services
+from tests.support.deployment import Deployment
+from tests.support.gate import Gate
+from tests.support.model import Model
 from tests.support.processes import until
 from tests.support.proxy import ThreadedProxy, threaded
 from ticketflow.broker.rabbitmq import queue_name

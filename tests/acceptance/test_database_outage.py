@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.acceptance.deployment import Deployment
-from tests.acceptance.gate import Gate
-from tests.acceptance.model import Model
+from tests.support.deployment import Deployment
+from tests.support.gate import Gate
+from tests.support.model import Model
 from tests.support.processes import clean_environment, until
 from tests.support.proxy import ThreadedProxy, threaded
 

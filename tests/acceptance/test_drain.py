@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.acceptance.deployment import ASKED, Deployment
-from tests.acceptance.gate import Gate
-from tests.acceptance.model import Model
+from tests.support.deployment import ASKED, Deployment
+from tests.support.gate import Gate
+from tests.support.model import Model
 from tests.support.processes import until
 
 PATIENT = {"TICKETFLOW_LEASE_SECONDS": "3600", "TICKETFLOW_SWEEP_AFTER_SECONDS": "3600"}

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.deployment import STEPS, Deployment, Posted
-from tests.acceptance.model import Model
+from tests.support.deployment import STEPS, Deployment, Posted
+from tests.support.model import Model
 from tests.support import next_release
 from tests.support.processes import Process, until
 
@@ -37,7 +37,7 @@ def stopped_in_draft(deployment: Deployment, model: Model) -> list[Posted]:
 
 
 def worker_of_the_next_release(deployment: Deployment, *first: str) -> Process:
-    process = deployment.start(*first, "worker", "--metrics-port", "0", module=NEXT)
+    process = deployment.start_module(NEXT, *first, "worker", "--metrics-port", "0")
     process.wait_for_event("broker.consuming")
     return process
 

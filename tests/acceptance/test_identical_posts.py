@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.deployment import ASKED, QUESTION, Deployment, Posted
-from tests.acceptance.model import Model
+from tests.support.deployment import ASKED, QUESTION, Deployment, Posted
+from tests.support.model import Model
 from tests.support.processes import http
 
 CALLERS = 50

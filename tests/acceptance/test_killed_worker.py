@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.acceptance.deployment import ASKED, STEPS, Deployment, Posted
-from tests.acceptance.gate import CLAIM, Gate
-from tests.acceptance.model import Model
+from tests.support.deployment import ASKED, STEPS, Deployment, Posted
+from tests.support.gate import CLAIM, Gate
+from tests.support.model import Model
 from tests.support.processes import Process
 
 LEASE_SECONDS = "3600"
@@ -24,7 +24,7 @@ class Fleet:
         self.deployment = deployment
         deployment.api()
         self._workers: list[Process] = []
-        self._replace()
+        self.replace()
 
     def post(self) -> Posted:
         """A ticket that two workers wait for."""
@@ -35,6 +35,7 @@ class Fleet:
     def kill_whoever_has(self, ticket: Posted) -> None:
         [(name,)] = self.deployment.sql("select worker from leases where ticket_id = %s", ticket.id)
         self._kill([worker for worker in self._workers if f":{worker.pid}:" in name])
+        self.replace()
 
     def kill_all(self) -> None:
         self._kill(self._workers)
@@ -44,9 +45,8 @@ class Fleet:
         for victim in victims:
             victim.kill()
         self._workers = [worker for worker in self._workers if worker not in victims]
-        self._replace()
 
-    def _replace(self) -> None:
+    def replace(self) -> None:
         while len(self._workers) < 2:
             self._workers.append(
                 self.deployment.start("worker", "--metrics-port", "0", TICKETFLOW_LEASE_SECONDS=LEASE_SECONDS)
@@ -111,6 +111,7 @@ def test_killed_while_it_claims_another_worker_takes_the_ticket(
         fleet.kill_all()
         if not lands:
             gate.roll_back(claim)
+        fleet.replace()
     fleet.deployment.until_completed([ticket])
     fleet.deployment.assert_completed_once([ticket])
     assert takeovers(fleet.deployment, ticket) == int(lands)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import aio_pika
 
-from tests.acceptance.deployment import Deployment
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from ticketflow.broker.messages import MAX_MESSAGE_BYTES
 from ticketflow.broker.rabbitmq import EXCHANGE, queue_name

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections import Counter
 
-from tests.acceptance.deployment import ASKED, STEPS, Deployment
-from tests.acceptance.model import Model
+from tests.support.deployment import ASKED, STEPS, Deployment
+from tests.support.model import Model
 from tests.support.processes import until
 
 QUESTIONS = (

@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.acceptance.deployment import ASKED, QUESTION, STEPS
 from tests.acceptance.laptop import Laptop
-from tests.acceptance.model import Model
+from tests.support.deployment import ASKED, QUESTION, STEPS
+from tests.support.model import Model
 from tests.support.processes import http, until
 from ticketflow.samples import articles as samples
 

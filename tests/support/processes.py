@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 ROOT = Path(__file__).parents[2]
 OURS = ("TICKETFLOW_", "OPENAI_", "DATABASE_URL", "RABBITMQ_URL", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
@@ -26,11 +26,34 @@ def clean_environment(**given: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | given
 
 
+class Handle(Protocol):
+    """What the tests use of ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    @property
+    def stderr(self) -> IO[str] | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Process:
     """A running process; ``lines`` is what it wrote to stderr, one entry a line."""
 
-    popen: subprocess.Popen[str]
+    popen: Handle
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -91,6 +114,13 @@ def running(
         stdin=subprocess.DEVNULL,
         text=True,
     )
+    with followed(popen) as process:
+        yield process
+
+
+@contextmanager
+def followed(popen: Handle) -> Iterator[Process]:
+    """The process with what it says, until the block ends; killed if it has not ended by then."""
     process = Process(popen)
 
     def collect() -> None:

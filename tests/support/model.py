@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from tests.acceptance.deployment import ASKED, Posted
+from tests.support.deployment import ASKED, Posted
 from tests.support.openai_server import running_server
 from tests.support.processes import http
 

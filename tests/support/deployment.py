@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.support.processes import Process, clean_environment, http, running, until
+from tests.support import processes
+from tests.support.processes import Process, clean_environment, http, until
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.knowledge.library import Library
@@ -27,6 +28,10 @@ ASKED = ("classify", "extract", "draft", "review")
 
 QUESTION = "I forgot my password, how do I reset it?"
 """Answered by one of the sample articles, without a revision."""
+
+
+Start = Callable[[Sequence[str], dict[str, str], Path], AbstractContextManager[Process]]
+"""``support.processes.running``, or the same of a nursery."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,17 @@ class Deployment:
     environment: dict[str, str]
     database: psycopg.Connection[Any]
     stack: ExitStack
+    running: Start
     address: str = ""
     posted: list[Posted] = field(default_factory=list)
 
-    def start(self, *arguments: str, module: str = "ticketflow", **environment: str) -> Process:
-        """``ticketflow ARGUMENTS`` until the test ends, or those of another module that stands in for it."""
-        return self.stack.enter_context(running(arguments, self.environment | environment, self.folder, module))
+    def start(self, *arguments: str, **environment: str) -> Process:
+        """``ticketflow ARGUMENTS`` until the test ends."""
+        return self.stack.enter_context(self.running(arguments, self.environment | environment, self.folder))
+
+    def start_module(self, module: str, *arguments: str) -> Process:
+        """A module of the tests' own that stands in for the product, until the test ends."""
+        return self.stack.enter_context(processes.running(arguments, self.environment, self.folder, module))
 
     def api(self, **environment: str) -> Process:
         process = self.start("api", "--port", "0", **environment)
@@ -140,16 +150,16 @@ class Deployment:
 
 
 @contextmanager
-def deployed(folder: Path, database_url: str, rabbitmq_url: str, model_url: str) -> Iterator[Deployment]:
+def deployed(
+    folder: Path, database_url: str, rabbitmq_url: str, model_url: str, running: Start
+) -> Iterator[Deployment]:
     """A deployment without processes, its knowledge base filled; what the test starts ends with it."""
     asyncio.run(_fill(database_url))
     environment = clean_environment(
         DATABASE_URL=database_url, RABBITMQ_URL=rabbitmq_url, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=model_url
     )
-    # Processes that may keep what they compiled start in a third of the time.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with psycopg.connect(database_url, autocommit=True) as database, ExitStack() as stack:
-        yield Deployment(folder, database_url, environment, database, stack)
+        yield Deployment(folder, database_url, environment, database, stack, running)
 
 
 async def _fill(database_url: str) -> None:
