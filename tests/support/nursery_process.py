@@ -1,9 +1,9 @@
 """The process that forks Ticketflow processes: it has imported everything that they need, and does nothing else.
 
-``python -m tests.support.nursery_process FD``; FD is a Unix socket on which ``support.nursery`` speaks to it. For each
-request, a JSON object with the descriptor that becomes the child's stderr, a child runs the real ``ticketflow`` command.
-The nursery reaps its children and says how they ended. It never has a second thread, which a fork would not survive,
-and its children end with it.
+``python -m tests.support.nursery_process FD``; FD is a Unix socket on which ``support.nursery`` speaks to it. A request
+is a JSON object with the descriptor that becomes the child's stderr; for each, a child runs the real ``ticketflow``
+command. The nursery reaps its children and says how they ended. It never has a second thread, which a fork would not
+survive, and its children end with it.
 """
 
 from __future__ import annotations
