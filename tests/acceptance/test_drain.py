@@ -57,7 +57,7 @@ def test_an_api_that_is_told_to_stop_leaves_nothing_in_its_hands(deployment: Dep
     api = deployment.api()
     tickets = deployment.post_many(40)
     assert api.stop() == 0
-    # A message that it took from the outbox and did not publish would be held back for half a minute.
+    # A message that it took from the outbox and did not publish would be held back for seconds.
     assert deployment.sql("select count(*) from outbox where available_at > clock_timestamp()") == [(0,)]
     assert deployment.statuses() == {"pending": 40}
     deployment.workers(1)

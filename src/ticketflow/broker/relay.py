@@ -16,8 +16,12 @@ from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
 log = structlog.get_logger()
 
 BATCH = 200
-HOLD = timedelta(seconds=30)
-"""How long a taken row is left alone; a relay that died with it in hand delays it by this much at most."""
+HOLD = timedelta(seconds=5)
+"""How long a taken row is left alone; a relay that died with it in hand delays it by this much at most.
+
+Publishing takes milliseconds. Where the broker needs longer than this, another relay publishes the row again, and a
+repeated message is harmless; what cannot be published at all is given back at once.
+"""
 
 POLL_SECONDS = 1.0
 """How soon rows of other processes are noticed; those of this process wake the relay at once."""

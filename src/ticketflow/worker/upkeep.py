@@ -17,7 +17,10 @@ from ticketflow.services.wake import fire
 log = structlog.get_logger()
 
 TIMER_BATCH = 100
-TIMER_HOLD = timedelta(seconds=30)
+TIMER_HOLD = timedelta(seconds=5)
+"""How long a due timer is left to the worker that took it. One that fires twice changes the ticket once: the commit is
+guarded by the version that came with the timer."""
+
 TIMER_PERIOD = 0.5
 
 
