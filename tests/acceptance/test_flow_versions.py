@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from tests.support import next_release
 from tests.support.deployment import STEPS, Deployment, Posted
 from tests.support.model import Model
-from tests.support import next_release
 from tests.support.processes import Process, until
 
 NEXT = "tests.support.next_release"
@@ -28,11 +28,11 @@ def stopped_in_draft(deployment: Deployment, model: Model) -> list[Posted]:
     """Tickets of this release that stand before their draft, and no worker any more."""
     deployment.api()
     [worker] = deployment.workers(1)
-    model.faults(hold=["draft"])
+    model.faults(held=["draft"])
     tickets = deployment.post_many(3)
     until(lambda: model.stats()["in_flight"] == 3, 30, "every draft to be under way")
     worker.kill()
-    model.faults(hold=[])
+    model.faults(held=[])
     return tickets
 
 

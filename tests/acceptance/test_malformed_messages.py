@@ -6,24 +6,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
-
-import aio_pika
 
 from tests.support.deployment import Deployment
+from tests.support.messages import NOBODY, publish, wake_up
 from tests.support.processes import until
 from ticketflow.broker.messages import MAX_MESSAGE_BYTES
-from ticketflow.broker.rabbitmq import EXCHANGE, queue_name
 from ticketflow.domain.routing import Lane
-
-NOBODY = str(uuid4())
-
-
-def wake_up(**fields: Any) -> bytes:
-    """A message as Ticketflow writes it, apart from ``fields``."""
-    plain = {"v": 1, "ticket_id": NOBODY, "reason": "created", "enqueued_at": "2026-01-01T00:00:00+00:00"}
-    return json.dumps({**plain, **fields}).encode()
-
 
 MALFORMED: Mapping[str, tuple[bytes, str]] = {
     "not JSON": (b"wake up, please", "not JSON"),
@@ -45,15 +33,9 @@ MALFORMED: Mapping[str, tuple[bytes, str]] = {
 }
 
 
-async def publish(url: str, bodies: list[bytes]) -> None:
-    """Into every lane in turn, with content types and headers that say nothing true."""
-    lanes, types = list(Lane), ["text/plain", "application/octet-stream", None, "application/json"]
-    headers: list[dict[str, Any]] = [{}, {"x-request-id": "\x00\x1b[31m"}, {"traceparent": [1, 2]}, {"x-death": "soon"}]
-    async with await aio_pika.connect(url) as connection:
-        exchange = await (await connection.channel()).get_exchange(EXCHANGE)
-        for number, body in enumerate(bodies):
-            message = aio_pika.Message(body, content_type=types[number % 4], headers=headers[number % 4])
-            await exchange.publish(message, queue_name(lanes[number % 3]), mandatory=True)
+HEADERS: list[dict[str, Any]] = [{}, {"x-request-id": "\x00\x1b[31m"}, {"traceparent": [1, 2]}, {"x-death": "soon"}]
+TYPES = ("text/plain", "application/octet-stream", None, "application/json")
+"""Headers and content types that say nothing true."""
 
 
 def test_malformed_messages_become_dead_letters_and_the_worker_goes_on(
@@ -61,7 +43,8 @@ def test_malformed_messages_become_dead_letters_and_the_worker_goes_on(
 ) -> None:
     deployment.api()
     [worker] = deployment.workers(1, "--concurrency", "2")
-    asyncio.run(publish(rabbitmq_url, [body for body, _ in MALFORMED.values()]))
+    bodies = [body for body, _ in MALFORMED.values()]
+    asyncio.run(publish(rabbitmq_url, bodies, list(Lane), HEADERS, TYPES))
 
     def letters() -> list[dict[str, Any]]:
         status, _, page = deployment.request("GET", "/dead-letters?limit=100")

@@ -31,7 +31,7 @@ async def api(database_url: str, model: OpenAIServer) -> AsyncIterator[Api]:
 
 async def held_at(api: Api, model: OpenAIServer, task: str, **fields: Any) -> UUID:
     """A ticket whose ``task`` is with the model, which does not answer yet."""
-    model.faults.hold = [task]
+    model.faults.held = [task]
     before = model.stats.calls[task]
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops with error 7.", **fields)
     await reached(lambda: model.stats.calls[task] > before)
@@ -73,7 +73,7 @@ async def test_a_pause_keeps_the_step_that_runs_and_resuming_repeats_nothing(api
     ticket_id = await held_at(api, model, "extract")
     paused = await move(api, ticket_id, "pause", reason="the customer is on the phone")
     assert (paused["status"], paused["waiting_for"]) == ("waiting", "paused")
-    model.faults.hold = []
+    model.faults.held = []
     await until_quiet(api, ticket_id)
     assert await kinds(api, ticket_id) == ["created", "status_change", "classify", "paused", "extract"]
     ticket = (await api.http.get(f"/tickets/{ticket_id}")).json()
@@ -101,7 +101,7 @@ async def test_a_paused_ticket_that_was_not_begun_is_not_touched_until_it_is_res
         first = await held_at(api, model, "classify")
         second = await api.ticket()
         await move(api, second, "pause")
-        model.faults.hold = []
+        model.faults.held = []
         await ended(api, first)
         await until_quiet(api, second)
         assert await kinds(api, second) == ["created", "paused"]
@@ -116,7 +116,7 @@ async def test_a_step_that_runs_while_its_ticket_is_paused_and_resumed_is_refuse
     await move(api, ticket_id, "pause")
     await move(api, ticket_id, "resume")
     await reached(lambda: model.stats.calls["draft"] == 2)
-    model.faults.hold = []
+    model.faults.held = []
     await ended(api, ticket_id)
     assert [event["step_name"] for event in await steps(api, ticket_id)] == STEPS
 
@@ -128,7 +128,7 @@ async def test_a_late_result_of_a_cancelled_ticket_is_refused(api: Api, model: O
     cancelled = await move(api, ticket_id, "cancel", reason="sent by mistake")
     assert (cancelled["status"], cancelled["waiting_for"]) == ("cancelled", None)
     assert cancelled["completed_at"] is not None
-    model.faults.hold = []
+    model.faults.held = []
     other = await api.ticket()
     await ended(api, other)
     assert await kinds(api, ticket_id) == [*before, "cancelled"]
@@ -154,7 +154,7 @@ async def test_a_heartbeat_ends_the_model_call_of_a_cancelled_ticket(api: Api, m
 async def test_a_cancelled_ticket_can_be_tried_again_from_where_it_stopped(api: Api, model: OpenAIServer) -> None:
     ticket_id = await held_at(api, model, "draft")
     await move(api, ticket_id, "cancel")
-    model.faults.hold = []
+    model.faults.held = []
     retried = await move(api, ticket_id, "retry")
     assert (retried["status"], retried["attempt"], retried["completed_at"]) == ("pending", 2, None)
     assert (await ended(api, ticket_id))["status"] == "completed"
@@ -219,11 +219,11 @@ async def test_a_replay_from_the_first_step_forgets_what_the_pipeline_had_judged
     model.faults.content = (
         '{"category": "technical", "priority": "low", "confidence": 0.9, "language": "en", "reason": "another look"}'
     )
-    model.faults.hold = ["extract"]
+    model.faults.held = ["extract"]
     replayed = await move(api, ticket_id, "replay", from_step="classify")
     assert (replayed["category"], replayed["priority"], replayed["team"], replayed["tags"]) == (None, None, None, [])
     await reached(lambda: model.stats.calls["extract"] == 2)
-    model.faults.content, model.faults.hold = None, []
+    model.faults.content, model.faults.held = None, []
     assert (await ended(api, ticket_id))["category"] == "technical"
 
 
@@ -293,7 +293,7 @@ async def test_of_many_pauses_at_once_one_is_made(api: Api, model: OpenAIServer)
     ticket_id = await held_at(api, model, "classify")
     answers = await asyncio.gather(*(api.http.post(f"/tickets/{ticket_id}/pause") for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 19
-    model.faults.hold = []
+    model.faults.held = []
     await until_quiet(api, ticket_id)
     assert (await kinds(api, ticket_id)).count("paused") == 1
     await move(api, ticket_id, "cancel")

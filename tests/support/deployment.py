@@ -42,6 +42,15 @@ class Posted:
     marker: str
 
 
+def new_marker() -> str:
+    return f"[[{uuid4().hex[:12]}]]"
+
+
+def like_no_other(marker: str, question: str = QUESTION, **fields: Any) -> dict[str, Any]:
+    """The request for a ticket with this marker."""
+    return {"subject": question, "body": f"{question} {marker}", "customer_id": f"cus_{marker[2:8]}", **fields}
+
+
 @dataclass
 class Deployment:
     """``environment`` is what every process gets; ``address`` is the last API that was started."""
@@ -54,10 +63,13 @@ class Deployment:
     running: Start
     address: str = ""
     posted: list[Posted] = field(default_factory=list)
+    started: list[Process] = field(default_factory=list)
 
     def start(self, *arguments: str, **environment: str) -> Process:
         """``ticketflow ARGUMENTS`` until the test ends."""
-        return self.stack.enter_context(self.running(arguments, self.environment | environment, self.folder))
+        process = self.stack.enter_context(self.running(arguments, self.environment | environment, self.folder))
+        self.started.append(process)
+        return process
 
     def start_module(self, module: str, *arguments: str) -> Process:
         """A module of the tests' own that stands in for the product, until the test ends."""
@@ -68,9 +80,13 @@ class Deployment:
         self.address = process.wait_for_event("ticketflow.up")["url"]
         return process
 
+    def worker(self, *arguments: str, **environment: str) -> Process:
+        """A worker that may not be ready yet."""
+        return self.start("worker", "--metrics-port", "0", *arguments, **environment)
+
     def workers(self, count: int, *arguments: str, **environment: str) -> list[Process]:
         """Workers that are ready to receive."""
-        started = [self.start("worker", "--metrics-port", "0", *arguments, **environment) for _ in range(count)]
+        started = [self.worker(*arguments, **environment) for _ in range(count)]
         for process in started:
             process.wait_for_event("broker.consuming")
         return started
@@ -81,9 +97,8 @@ class Deployment:
 
     def post(self, question: str = QUESTION, **fields: Any) -> Posted:
         """Take in a ticket like no other."""
-        marker = f"[[{uuid4().hex[:12]}]]"
-        body = {"subject": question, "body": f"{question} {marker}", "customer_id": f"cus_{marker[2:8]}", **fields}
-        status, _, answer = self.request("POST", "/tickets", body)
+        marker = new_marker()
+        status, _, answer = self.request("POST", "/tickets", like_no_other(marker, question, **fields))
         assert status == 201, answer
         posted = Posted(answer["ticket_id"], marker)
         self.posted.append(posted)
@@ -98,6 +113,26 @@ class Deployment:
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         cursor = self.database.execute(query, parameters)
         return cursor.fetchall() if cursor.description else []
+
+    def story(self, tickets: Collection[Posted], at_most: int = 5) -> str:
+        """The unfinished ones' trails and what they wait for, and what each process said last: for a failed test."""
+        told = []
+        query = """
+            select t.id::text, t.status, t.waiting_for, to_jsonb(l),
+                   (select jsonb_agg(o) from outbox o where o.ticket_id = t.id),
+                   (select jsonb_agg(m) from timers m where m.ticket_id = t.id)
+            from tickets t left join leases l on l.ticket_id = t.id
+            where t.id = any(%s::uuid[]) and t.status not in ('completed', 'failed_permanent', 'cancelled')
+            order by t.created_at limit %s
+        """
+        for ticket_id, *state in self.sql(query, [ticket.id for ticket in tickets], at_most):
+            told.append(f"{ticket_id}: {state}")
+            trail = "select to_jsonb(e) - 'ticket_id' - 'changes' from events e where ticket_id = %s order by seq"
+            told += [f"    {event!r:.300}" for (event,) in self.sql(trail, ticket_id)]
+        for process in self.started:
+            told.append(f"process {process.pid}, exit code {process.popen.poll()}:")
+            told += [f"    {line:.300}" for line in process.lines[-12:]]
+        return "\n".join(told)
 
     def statuses(self) -> Counter[str]:
         return Counter(status for (status,) in self.sql("select status from tickets"))

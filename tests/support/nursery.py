@@ -101,13 +101,8 @@ def open_nursery() -> Iterator[Nursery]:
     """A nursery of one's own; all its processes end with it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = clean_environment(PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, sys.path)]))
-    with ours, theirs:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery_process", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            cwd=ROOT,
-        )
+    command = [sys.executable, "-m", "tests.support.nursery_process", str(theirs.fileno())]
+    with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, cwd=ROOT) as popen:
         theirs.close()
         assert json.loads(ours.recv(1000) or b"{}").get("ready") == popen.pid, "the nursery did not start"
         made = Nursery(ours)

@@ -30,22 +30,31 @@ RECORD = "NURSERY_RECORD"
 """A file to which the process writes a line ``before|after NAME`` for each boundary it reaches for the first time."""
 
 NEEDED = (
-    "uvloop",
-    "psycopg",
+    "anyio._backends._asyncio",
+    "anyio.streams.tls",
+    "httpcore2",
+    "langchain_core.tracers.stdout",
     "langsmith",
-    "langchain_openai",
-    "uvicorn.protocols.http.httptools_impl",
-    "uvicorn.lifespan.on",
+    "openai.lib.streaming.chat",
+    "openai.resources.chat",
+    "psycopg",
+    "ticketflow.broker.embedded",
+    "ticketflow.broker.rabbitmq",
     "ticketflow.cli.main",
     "ticketflow.cli.serve",
-    "ticketflow.worker.main",
-    "ticketflow.broker.rabbitmq",
-    "ticketflow.broker.embedded",
     "ticketflow.db.checkpoints",
-    "ticketflow.llm.openai",
-    "ticketflow.llm.prices",
+    "ticketflow.llm.openai_chat",
+    "ticketflow.llm.openai_http",
+    "ticketflow.worker.main",
     "ticketflow.workflow.graph",
+    "truststore",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "uvloop",
 )
+"""Also what is imported late, at the first request or the first call of the model: each child would do it anew."""
+
 _PR_SET_PDEATHSIG = 1
 
 

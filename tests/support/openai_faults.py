@@ -41,8 +41,10 @@ class Faults:
     """Blanks after each answer, in bytes: JSON as valid as before."""
     gzip: bool = False
     next: list[str] = field(default_factory=list)
-    hold: list[str] = field(default_factory=list)
-    """Tasks whose answers wait until they are no longer named here."""
+    planned: list[dict[str, Any]] = field(default_factory=list)
+    """For one ticket alone: ``{"marker", "task", "fault", "times"}``, the first of them that fits."""
+    held: list[str] = field(default_factory=list)
+    """Markers of tickets, and names of tasks, whose calls wait for their answer until they stand here no longer."""
 
     def change(self, values: dict[str, Any]) -> None:
         known = {f.name for f in dataclasses.fields(self)}
@@ -53,9 +55,13 @@ class Faults:
         for name, value in values.items():
             setattr(self, name, value)
 
-    def pick(self, call: int) -> str | None:
+    def pick(self, call: int, task: str, markers: list[str]) -> str | None:
         if self.next:
             return self.next.pop(0)
+        for plan in self.planned:
+            if plan["task"] == task and plan["marker"] in markers and plan["times"] > 0:
+                plan["times"] -= 1
+                return str(plan["fault"])
         for name in FAULTS:
             every = getattr(self, f"{name}_every")
             if every and call % every == 0:

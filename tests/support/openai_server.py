@@ -110,11 +110,10 @@ class OpenAIServer:
             self.stats.markers[marker][task] += 1
         if self.faults.latency_seconds:
             await asyncio.sleep(self.faults.latency_seconds)
-        # Whoever lets it go may be another process, over HTTP.
-        while task in self.faults.hold:  # noqa: ASYNC110
+        # Whoever lets it go may be another process, over HTTP, or a test that sets the list.
+        while not {task, *markers}.isdisjoint(self.faults.held):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-        fault = self.faults.pick(call)
+        fault = self.faults.pick(call, task, markers)
         if fault is not None:
             self.stats.faults[fault] += 1
         match fault:

@@ -57,4 +57,7 @@ def _kind(change: Change) -> str:
 
 
 def _label(event: NewEvent) -> str:
-    return "/".join(str(part) for part in (event.event_type, event.step_name, event.changes.get("status")) if part)
+    again = "again" if event.payload.get("round", 1) != 1 else None
+    return "/".join(
+        str(part) for part in (event.event_type, event.step_name, again, event.changes.get("status")) if part
+    )

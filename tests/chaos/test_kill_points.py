@@ -1,0 +1,40 @@
+"""SIGKILL at every boundary that the code crosses, before and after; the code itself says which there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.asked import assert_explained
+from tests.chaos.kill_points import API, WORKER, KillPoint, Theatre
+from tests.chaos.scenarios import SCENARIOS
+from tests.support.deployment import STEPS, Deployment
+from tests.support.model import Model
+
+pytestmark = pytest.mark.chaos
+
+
+def test_a_process_that_dies_at_any_boundary_costs_time_and_nothing_else(
+    deployment: Deployment, model: Model, rabbitmq_url: str
+) -> None:
+    theatre = Theatre(deployment, model, rabbitmq_url)
+    met: set[KillPoint] = set()
+    died: set[KillPoint] = set()
+    for scenario in SCENARIOS:
+        new = theatre.rehearse(scenario) - met
+        met |= new
+        for role in (WORKER, API):
+            died |= theatre.kill_at(scenario, sorted(point for point in new if point.role == role))
+    theatre.finish(deployment.posted)
+
+    assert died == met
+    # The hook cannot have been forgotten where it matters most.
+    for step in STEPS:
+        assert any(f"step_complete/{step}" in point.place for point in met if point.role == WORKER), step
+    assert any("ticketflow_commit created" in point.place for point in met if point.role == API)
+
+    deployment.assert_consistent()
+    assert_explained(deployment, model, deployment.posted)
+    lost = {ticket.id for ticket in deployment.posted} - {
+        id for (id,) in deployment.sql("select id::text from tickets")
+    }
+    assert lost == set()
