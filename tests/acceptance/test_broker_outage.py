@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import pytest
@@ -14,7 +13,7 @@ from tests.support.deployment import Deployment
 from tests.support.gate import Gate
 from tests.support.model import Model
 from tests.support.processes import until
-from tests.support.proxy import ThreadedProxy, threaded
+from tests.support.proxy import ThreadedProxy, wired_broker
 from ticketflow.broker.rabbitmq import queue_name
 from ticketflow.domain.routing import Lane
 
@@ -23,22 +22,15 @@ SOON = {"TICKETFLOW_SWEEP_AFTER_SECONDS": "0.5"}
 
 
 @pytest.fixture
-def wire(rabbitmq_url: str) -> Iterator[ThreadedProxy]:
+def wire(deployment: Deployment, rabbitmq_url: str) -> Iterator[ThreadedProxy]:
     """Between the processes and RabbitMQ."""
-    parts = urlsplit(rabbitmq_url)
-    with threaded(parts.hostname or "127.0.0.1", parts.port or 5672) as proxy:
+    with wired_broker(rabbitmq_url) as (deployment.environment["RABBITMQ_URL"], proxy):
         yield proxy
 
 
 @pytest.fixture
-def wired(deployment: Deployment, wire: ThreadedProxy, rabbitmq_url: str) -> Deployment:
+def wired(deployment: Deployment, wire: ThreadedProxy) -> Deployment:
     """A deployment whose RabbitMQ stands at the other end of the wire."""
-    parts = urlsplit(rabbitmq_url)
-    credentials = parts.netloc.rpartition("@")[0]
-    address = f"127.0.0.1:{wire.port}"
-    deployment.environment["RABBITMQ_URL"] = urlunsplit(
-        parts._replace(netloc=f"{credentials}@{address}" if credentials else address)
-    )
     return deployment
 
 

@@ -7,16 +7,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.deployment import Deployment
 from tests.support.gate import Gate
 from tests.support.model import Model
 from tests.support.processes import clean_environment, until
-from tests.support.proxy import ThreadedProxy, threaded
+from tests.support.proxy import ThreadedProxy, wired_database
 
 ROLES = (["api", "--port", "0"], ["worker", "--metrics-port", "0"], ["up", "--port", "0"])
 
@@ -56,19 +54,15 @@ def test_a_database_that_was_never_migrated_names_the_command_to_run(tmp_path: P
 
 
 @pytest.fixture
-def wire(database_url: str) -> Iterator[ThreadedProxy]:
+def wire(deployment: Deployment) -> Iterator[ThreadedProxy]:
     """Between the processes and PostgreSQL; the test itself goes past it."""
-    parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
-    with threaded(parts.get("host") or "127.0.0.1", int(parts.get("port") or 5432)) as proxy:
+    with wired_database(deployment.database_url) as (deployment.environment["DATABASE_URL"], proxy):
         yield proxy
 
 
 @pytest.fixture
 def wired(deployment: Deployment, wire: ThreadedProxy) -> Deployment:
-    parts = {name: str(value) for name, value in conninfo_to_dict(deployment.database_url).items()}
-    user = quote(parts.get("user", "postgres"), safe="")
-    password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
-    deployment.environment["DATABASE_URL"] = f"postgresql://{user}{password}@127.0.0.1:{wire.port}/{parts['dbname']}"
+    """A deployment whose PostgreSQL stands at the other end of the wire."""
     return deployment
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -18,7 +20,8 @@ class TcpProxy:
     """Passes bytes both ways between ``127.0.0.1:port`` and the target, until it is cut.
 
     Entered, it listens; ``cut`` breaks every connection and has new ones refused; ``restore`` listens again on the
-    same port. ``stall`` keeps everything open and passes nothing on, as a hung server does, until ``flow``.
+    same port. ``stall`` keeps everything open and passes nothing on, as a hung server does, until ``flow``. ``delay``
+    has whatever is read wait before it is passed on.
     A ``target_host`` that begins with ``/`` is the folder of PostgreSQL's Unix socket.
     """
 
@@ -28,6 +31,7 @@ class TcpProxy:
         self._place: socket.socket | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._delay = 0.0
         self._wires: dict[asyncio.Task[None], set[asyncio.StreamWriter]] = {}
 
     @property
@@ -84,6 +88,10 @@ class TcpProxy:
         """Pass on what was held back and whatever comes."""
         self._flowing.set()
 
+    def delay(self, seconds: float) -> None:
+        """Pass everything on this much later; 0 ends it."""
+        self._delay = seconds
+
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -112,6 +120,8 @@ class TcpProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Everything that comes, and then the end of it, which TCP may announce in one direction only."""
         while data := await reader.read(65_536):
+            if self._delay:
+                await asyncio.sleep(self._delay)
             await self._flowing.wait()
             writer.write(data)
             await writer.drain()
@@ -122,7 +132,7 @@ class TcpProxy:
 class ThreadedProxy:
     """A ``TcpProxy`` in a thread of its own, for tests that block. Made by ``threaded``."""
 
-    def __init__(self, proxy: TcpProxy, run: Callable[[str], None]) -> None:
+    def __init__(self, proxy: TcpProxy, run: Callable[[Callable[[], Any]], None]) -> None:
         self._proxy = proxy
         self._run = run
 
@@ -135,20 +145,54 @@ class ThreadedProxy:
         return self._proxy.connections
 
     def cut(self) -> None:
-        self._run("cut")
+        self._run(self._proxy.cut)
 
     def restore(self) -> None:
-        self._run("restore")
+        self._run(self._proxy.restore)
+
+    def stall(self) -> None:
+        self._run(self._proxy.stall)
+
+    def flow(self) -> None:
+        self._run(self._proxy.flow)
+
+    def delay(self, seconds: float) -> None:
+        self._run(lambda: self._proxy.delay(seconds))
 
 
 @contextlib.asynccontextmanager
 async def behind(database_url: str) -> AsyncIterator[tuple[str, TcpProxy]]:
     """A connection string for the same database through a proxy, and that proxy."""
+    async with TcpProxy(*_database_server(database_url)) as wire:
+        yield _database_through(database_url, wire.port), wire
+
+
+@contextlib.contextmanager
+def wired_database(database_url: str) -> Iterator[tuple[str, ThreadedProxy]]:
+    """The same for synchronous tests."""
+    with threaded(*_database_server(database_url)) as wire:
+        yield _database_through(database_url, wire.port), wire
+
+
+@contextlib.contextmanager
+def wired_broker(rabbitmq_url: str) -> Iterator[tuple[str, ThreadedProxy]]:
+    """A URL for the same virtual host through a proxy, and that proxy."""
+    parts = urlsplit(rabbitmq_url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    with threaded(parts.hostname or "127.0.0.1", parts.port or 5672) as wire:
+        yield urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{wire.port}")), wire
+
+
+def _database_server(database_url: str) -> tuple[str, int]:
+    parts = conninfo_to_dict(database_url)
+    return str(parts.get("host") or "127.0.0.1"), int(parts.get("port") or 5432)
+
+
+def _database_through(database_url: str, port: int) -> str:
     parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
-    async with TcpProxy(parts.get("host") or "127.0.0.1", int(parts.get("port") or 5432)) as wire:
-        user = quote(parts.get("user", "postgres"), safe="")
-        password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
-        yield f"postgresql://{user}{password}@127.0.0.1:{wire.port}/{parts['dbname']}", wire
+    user = quote(parts.get("user", "postgres"), safe="")
+    password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
+    return f"postgresql://{user}{password}@127.0.0.1:{port}/{parts['dbname']}"
 
 
 @contextlib.contextmanager
@@ -171,8 +215,13 @@ def threaded(target_host: str, target_port: int) -> Iterator[ThreadedProxy]:
     thread.start()
     proxy, loop, stop = ready.result(10)
 
-    def run(what: str) -> None:
-        asyncio.run_coroutine_threadsafe(getattr(proxy, what)(), loop).result(10)
+    async def do(what: Callable[[], Any]) -> None:
+        done = what()
+        if inspect.isawaitable(done):
+            await done
+
+    def run(what: Callable[[], Any]) -> None:
+        asyncio.run_coroutine_threadsafe(do(what), loop).result(10)
 
     try:
         yield ThreadedProxy(proxy, run)
