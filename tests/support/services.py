@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -151,6 +151,16 @@ async def empty(url: str) -> None:
             await channel.queue_delete(queue)
         for exchange in (EXCHANGE, DEAD_EXCHANGE):
             await channel.exchange_delete(exchange)
+
+
+async def purge(url: str) -> None:
+    """Forget every message that waits in a lane."""
+    async with await aio_pika.connect(url) as connection:
+        for lane in Lane:
+            # A queue that is not there closes the channel.
+            channel = await connection.channel()
+            with suppress(aio_pika.exceptions.AMQPError):
+                await (await channel.get_queue(queue_name(lane))).purge()
 
 
 class _Ctl:
