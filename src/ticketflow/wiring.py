@@ -180,21 +180,22 @@ async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
 
 @contextlib.asynccontextmanager
 async def connected(
-    settings: Settings, *, auto_migrate: bool, patience: float = API_PATIENCE_SECONDS
+    settings: Settings, *, auto_migrate: bool, fill_empty: bool = False, patience: float = API_PATIENCE_SECONDS
 ) -> AsyncIterator[Application]:
     """Connect everything, and disconnect it again on the way out.
 
-    Raises ``StoreUnavailable`` when the database does not answer, and ``ConfigurationError`` when the schema is behind
-    and ``auto_migrate`` is off. A broker that is away does not stop the start: the outbox waits for it.
+    ``auto_migrate`` brings the schema up to this release, ``fill_empty`` only that of a database with nothing in it.
+    Raises ``StoreUnavailable`` when the database does not answer, and ``ConfigurationError`` when the schema is behind.
+    A broker that is away does not stop the start: the outbox waits for it.
     """
     metrics = Metrics()
     observer = Measured(metrics)
     async with contextlib.AsyncExitStack() as stack:
         url, database_label = await stack.enter_async_context(database(settings))
-        if auto_migrate:
-            for migration in await migrate(url):
+        if auto_migrate or fill_empty:
+            for migration in await migrate(url, only_empty=not auto_migrate):
                 log.info("migration.applied", name=migration.name)
-        elif behind := await pending(url):
+        if behind := await pending(url):
             raise ConfigurationError(f"the database is behind by {len(behind)} migrations: run `ticketflow migrate`")
         gateway = PostgresGateway(url, settings.db_pool_size)
         await gateway.open()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.deployment import Deployment
@@ -42,7 +43,11 @@ def test_a_database_that_is_away_at_the_start_is_one_line_and_exit_1(tmp_path: P
             assert "hunter2" not in line
 
 
-def test_a_database_that_was_never_migrated_names_the_command_to_run(tmp_path: Path, empty_database_url: str) -> None:
+def test_a_database_that_holds_something_else_is_left_alone_and_the_command_is_named(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    with psycopg.connect(empty_database_url) as database:
+        database.execute("create table somebody_elses (id integer)")
     for role in ROLES[:2]:
         done = subprocess.run(
             [sys.executable, "-m", "ticketflow", *role],
@@ -51,6 +56,10 @@ def test_a_database_that_was_never_migrated_names_the_command_to_run(tmp_path: P
         )  # fmt: skip
         [line] = done.stderr.splitlines()
         assert (done.returncode, "`ticketflow migrate`" in line) == (1, True)
+    with psycopg.connect(empty_database_url) as database:
+        assert database.execute("select tablename from pg_tables where schemaname = 'public'").fetchall() == [
+            ("somebody_elses",)
+        ]
 
 
 @pytest.fixture

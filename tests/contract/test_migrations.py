@@ -42,6 +42,27 @@ async def test_two_at_once_migrate_once(empty_database_url: str) -> None:
     assert await pending(empty_database_url) == []
 
 
+async def test_processes_that_start_on_an_empty_database_fill_it_once(empty_database_url: str) -> None:
+    done = await asyncio.gather(*(migrate(empty_database_url, only_empty=True) for _ in range(3)))
+    assert [[migration.name for migration in each] for each in sorted(done, key=len)] == [[], [], NAMES]
+
+
+async def test_a_database_that_is_behind_or_holds_something_else_is_not_filled(empty_database_url: str) -> None:
+    change(empty_database_url, "create view somebody_elses as select 1")
+    assert await migrate(empty_database_url, only_empty=True) == []
+    change(empty_database_url, "drop view somebody_elses")
+    await migrate(empty_database_url, only_empty=True)
+    change(empty_database_url, "delete from schema_migrations where number = 7")
+    assert await migrate(empty_database_url, only_empty=True) == []
+
+
+async def test_a_user_who_may_not_make_tables_is_told_so(empty_database_url: str, stranger: str) -> None:
+    change(empty_database_url, "revoke create on schema public from public")
+    change(empty_database_url, f"alter role {stranger} login password 'secret'")
+    with pytest.raises(ConfigurationError, match="may not make the schema"):
+        await migrate(services.as_role(empty_database_url, stranger, "secret"))
+
+
 async def test_migrating_again_changes_nothing(database_url: str) -> None:
     before = applied_at(database_url)
     assert await migrate(database_url) == []

@@ -71,9 +71,10 @@ class Deployment:
         self.started.append(process)
         return process
 
-    def start_module(self, module: str, *arguments: str) -> Process:
-        """A module of the tests' own that stands in for the product, until the test ends."""
-        return self.stack.enter_context(processes.running(arguments, self.environment, self.folder, module))
+    def start_module(self, module: str, *arguments: str, **environment: str) -> Process:
+        """Another release of the product, or a module of the tests' own that stands in for one, until the test ends."""
+        given = self.environment | environment
+        return self.stack.enter_context(processes.running(arguments, given, self.folder, module))
 
     def api(self, **environment: str) -> Process:
         process = self.start("api", "--port", "0", **environment)

@@ -104,7 +104,7 @@ def running(
 
     ``module`` may be one of the tests' own that stands in for the product.
     """
-    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
+    paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
     popen = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},

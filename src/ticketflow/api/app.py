@@ -34,7 +34,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
             connected = application
             if connected is None:
                 connected = await stack.enter_async_context(
-                    wiring.connected(settings, auto_migrate=settings.database_url is None)
+                    wiring.connected(settings, auto_migrate=settings.database_url is None, fill_empty=True)
                 )
                 background = asyncio.create_task(connected.relay.run())
                 stack.push_async_callback(_cancelled, background)

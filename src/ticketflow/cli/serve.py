@@ -43,7 +43,9 @@ async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None
     stopping = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
-        app = await stack.enter_async_context(wiring.connected(settings, auto_migrate=settings.database_url is None))
+        app = await stack.enter_async_context(
+            wiring.connected(settings, auto_migrate=settings.database_url is None, fill_empty=True)
+        )
         work: Working | None = None
         if with_worker:
             work = await stack.enter_async_context(working(app))

@@ -46,22 +46,35 @@ async def pending(url: str) -> list[Migration]:
     return [migration for migration in shipped() if migration.number not in applied]
 
 
-async def migrate(url: str) -> list[Migration]:
-    """Apply what is missing and return it. Each migration is one transaction; a second process waits and finds nothing
-    left.
+async def migrate(url: str, *, only_empty: bool = False) -> list[Migration]:
+    """Apply what is missing and return it; with ``only_empty`` only to a database with nothing in it, where a schema is
+    in nobody's way. Each migration is one transaction; a second process waits and finds nothing left.
 
-    Raises ``ConfigurationError`` when an applied migration is not the one that this release ships, or when the database
-    was migrated by a later release, and ``StoreUnavailable`` when it does not answer.
+    Raises ``ConfigurationError`` when an applied migration is not the one that this release ships, when the database
+    was migrated by a later release, or when the user may not; and ``StoreUnavailable`` when it does not answer.
     """
     try:
         async with await connect(url) as connection:
             await connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
             try:
+                if only_empty and not await _is_empty(connection):
+                    return []
                 return await _apply_missing(connection)
             finally:
                 await connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(f"the database user may not make the schema: {one_line(error)}") from error
     except psycopg.OperationalError as error:
         raise StoreUnavailable(one_line(error)) from error
+
+
+async def _is_empty(connection: psycopg.AsyncConnection) -> bool:
+    cursor = await connection.execute(
+        """select not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname = current_schema() and c.relkind in ('r', 'p', 'v', 'm', 'f'))"""
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def _apply_missing(connection: psycopg.AsyncConnection) -> list[Migration]:

@@ -24,7 +24,10 @@ async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain. A second signal ends the process at once; the fence covers for it."""
     async with (
         wiring.connected(
-            settings, auto_migrate=settings.database_url is None, patience=wiring.WORKER_PATIENCE_SECONDS
+            settings,
+            auto_migrate=settings.database_url is None,
+            fill_empty=True,
+            patience=wiring.WORKER_PATIENCE_SECONDS,
         ) as app,
         working(app) as work,
         health_server(app) as port,

@@ -1,0 +1,62 @@
+"""A rolling deploy: the previous release's worker goes on while this release's schema and API are there already.
+
+Only collected where the previous release is at hand: in a checkout with its history.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import PREVIOUS
+from tests.acceptance.test_flow_versions import trail
+from tests.support.deployment import STEPS, Deployment
+from tests.support.gate import Gate
+from tests.support.services import ROOT
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    """The previous release's source tree."""
+    command = ["git", "archive", PREVIOUS, "src", "migrations"]
+    archive = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(tmp_path / "previous", filter="data")
+    return tmp_path / "previous" / "src"
+
+
+def test_the_previous_releases_worker_runs_on_this_schema_and_both_releases_finish_each_others_tickets(
+    deployment: Deployment, gate: Gate, previous: Path
+) -> None:
+    deployment.api()
+    old = deployment.start_module("ticketflow", "worker", "--metrics-port", "0", PYTHONPATH=str(previous))
+    old.wait_for_event("broker.consuming")
+    first = deployment.post_many(5)
+    deployment.until_completed(first)
+    # It was the old one: it does not name the checkpoints that it writes.
+    named = "select count(*) from events where event_type = 'step_complete' and payload ? 'checkpoint_id'"
+    assert deployment.sql(named) == [(0,)]
+    with gate.closed("draft"):
+        under_way = deployment.post_many(3)
+        gate.caught()
+        old.kill()
+        for waiting in gate.waiting():
+            gate.roll_back(waiting)
+    [new] = deployment.workers(1)
+    deployment.until_completed(under_way)
+    with gate.closed("review"):
+        back = deployment.post_many(3)
+        gate.caught()
+        # A roll-back of the deploy.
+        deployment.start_module("ticketflow", "worker", "--metrics-port", "0", PYTHONPATH=str(previous))
+        new.kill()
+        for waiting in gate.waiting():
+            gate.roll_back(waiting)
+    deployment.until_completed(back)
+    deployment.assert_completed_once([*first, *under_way, *back])
+    for ticket in (*under_way, *back):
+        assert trail(deployment, ticket) == list(STEPS)
