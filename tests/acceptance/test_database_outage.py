@@ -104,3 +104,23 @@ def test_a_database_that_goes_away_and_comes_back_costs_time_and_nothing_else(
     model.assert_asked([*tickets, *later])
     assert (api.popen.poll(), worker.popen.poll()) == (None, None)
     assert worker.events("lease.lost") == []
+
+
+def test_a_stop_while_the_database_hangs_ends_with_the_grace_period(
+    wired: Deployment, wire: ThreadedProxy, model: Model
+) -> None:
+    api = wired.api(TICKETFLOW_DRAIN_SECONDS="1")
+    [worker] = wired.workers(1, TICKETFLOW_DRAIN_SECONDS="1")
+    model.faults(held=["draft"])
+    tickets = wired.post_many(3)
+    until(lambda: model.stats()["in_flight"] == 3, 30, "every draft to be under way")
+    wire.stall()
+    # 45 seconds it took while each call that hung was waited for.
+    assert (worker.stop(20), api.stop(20)) == (1, 1)
+    assert worker.events("stop.forced")
+    wire.flow()
+    model.faults(held=[])
+    wired.api()
+    wired.workers(1, TICKETFLOW_SWEEP_AFTER_SECONDS="1")
+    wired.until_completed(tickets)
+    wired.assert_completed_once(tickets)

@@ -56,7 +56,7 @@ async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None
             stack.push_async_callback(_ended, relay)
         api = create_app(settings, app)
         await stack.enter_async_context(serving(api, listener, lambda: end_streams(api)))
-        on_signals(stopping.set)
+        on_signals(stopping.set, settings.drain_seconds)
         _announce(app, work, link(settings.host, port))
         if work is None:
             await stopping.wait()

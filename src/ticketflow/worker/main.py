@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -18,6 +20,9 @@ from ticketflow.telemetry import logs
 from ticketflow.worker.service import health_server, working
 
 log = structlog.get_logger()
+
+CLOSING_SECONDS = 5.0
+"""After the grace period, to give back what is left and to close connections; a server that hangs lets neither end."""
 
 
 async def run(settings: Settings) -> None:
@@ -40,23 +45,33 @@ async def run(settings: Settings) -> None:
             concurrency=settings.worker_concurrency,
             metrics=f"http://{settings.metrics_host}:{port}/metrics",
         )
-        on_signals(work.worker.stop)
+        on_signals(work.worker.stop, settings.drain_seconds)
         await work.worker.run(settings.drain_seconds)
     log.info("worker.stopped")
 
 
-def on_signals(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at the first SIGTERM or SIGINT, and let the second one end the process."""
+def on_signals(stop: Callable[[], None], grace_seconds: float) -> None:
+    """Call ``stop`` at the first SIGTERM or SIGINT. The second one ends the process, and so does the clock once the
+    grace period and ``CLOSING_SECONDS`` are over: what is left then is covered by the fence."""
     loop = asyncio.get_running_loop()
 
     def first() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
+        # A thread of its own: whatever keeps the process from ending may keep its event loop as well.
+        clock = threading.Timer(grace_seconds + CLOSING_SECONDS, _give_up, (grace_seconds,))
+        clock.daemon = True
+        clock.start()
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, first)
+
+
+def _give_up(grace_seconds: float) -> None:
+    log.error("stop.forced", grace_seconds=grace_seconds, closing_seconds=CLOSING_SECONDS)
+    os._exit(1)
 
 
 def serve(settings: Settings) -> int:
