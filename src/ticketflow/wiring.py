@@ -225,7 +225,7 @@ async def connected(
             library=Library(gateway),
             intake=Intake(commits, observer),
             steer=steer,
-            dead_letters=DeadLetters(reads, outbox, steer),
+            dead_letters=DeadLetters(commits, reads, outbox, steer),
             inspect=Inspect(reads),
             retention=Retention(gateway),
             database_label=database_label,

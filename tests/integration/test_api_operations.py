@@ -48,7 +48,8 @@ async def test_dead_letters_are_listed_newest_first_a_page_at_a_time(api: Api, l
     assert (letter["kind"], letter["reason"], letter["detail"]) == ("ticket", "model_refused", "no")
     assert letter["payload"]["step"] == "classify"
     assert (letter["redriven_at"], letter["redriven_by"]) == (None, None)
-    assert (await api.http.get(f"/dead-letters/{letter['id']}")).json() == letter
+    shown = (await api.http.get(f"/dead-letters/{letter['id']}")).json()
+    assert {name: shown[name] for name in letter} == letter
     assert_problem(await api.http.get("/dead-letters?cursor=nonsense"), 422, "invalid", "cursor")
 
 

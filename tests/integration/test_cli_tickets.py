@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from uuid import UUID, uuid4
 
 import psycopg
@@ -46,7 +47,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
     assert letter["ticket_id"] == failed
     assert "is pending, only pause and cancel" in assert_one_line(refused)
 
-    assert cli.json("dead-letters", "show", letter["id"])["payload"]["step"] == "classify"
+    assert cli.json("dead-letters", "show", letter["id"], "--json")["payload"]["step"] == "classify"
     redriven = cli("dead-letters", "redrive", letter["id"])
     assert (redriven.returncode, failed in redriven.stdout) == (0, True)
     again, ticket = cli.at_once(("dead-letters", "redrive", letter["id"]), ("tickets", "show", failed, "--json"))
@@ -55,7 +56,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
 
 
 @pytest.mark.parametrize("columns", ["80", ""])
-async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are_not_cut_in_a_pipe(
+async def test_lists_have_whole_ids_on_a_narrow_screen_and_are_not_cut_in_a_pipe(
     cli: Cli, gateway: PostgresGateway, database_url: str, columns: str
 ) -> None:
     commits, leases = Commits(gateway), Leases(gateway, "worker-1", TTL, ["1"])
@@ -77,17 +78,27 @@ async def test_lists_have_whole_ids_and_one_line_each_on_a_narrow_screen_and_are
         )
     )
     assert [line.split()[0] for line in tickets.stdout.splitlines()] == ["id", str(again), str(failed)]
-    assert [line.split()[0] for line in open_letters.stdout.splitlines()] == ["id", letters[str(failed)]]
-    marked = {line.split()[0]: line.split()[1] for line in all_letters.stdout.splitlines()}
-    assert marked == {"id": "redriven", letters[str(failed)]: "no", letters[str(again)]: "yes"}
-    rows = [line.rstrip() for done in (tickets, open_letters, all_letters) for line in done.stdout.splitlines()[1:]]
+    rows = tickets.stdout.splitlines()[1:]
+    lines = open_letters.stdout.splitlines()
     if columns:
-        assert all(len(line) <= 80 and line.endswith("\u2026") for line in rows), rows
+        assert all(len(line) <= 80 and line.rstrip().endswith("\u2026") for line in rows), rows
         assert "customer" in tickets.stderr
+        # A dead letter takes two lines, so that nothing of it is left out.
+        assert [line.split()[0] for line in lines] == [letters[str(failed)], "ticket"]
+        assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ  model_refused$", lines[0])
+        assert lines[1].startswith(f"  ticket {failed}  the model's long")
+        assert lines[1].endswith("\u2026")
+        every = all_letters.stdout.splitlines()
+        assert [line.split()[0] for line in every] == [letters[str(again)], "redriven", letters[str(failed)], "open"]
+        assert all(len(line) <= 80 for line in [*lines, *every])
     else:
-        assert not any("\u2026" in line for line in rows)
+        assert [line.split()[0] for line in lines] == ["id", letters[str(failed)]]
+        marked = {line.split()[0]: line.split()[1] for line in all_letters.stdout.splitlines()}
+        assert marked == {"id": "redriven", letters[str(failed)]: "no", letters[str(again)]: "yes"}
+        assert not any("\u2026" in line for line in [*rows, *lines])
         assert str(failed) in open_letters.stdout
-        assert (tickets.stderr, open_letters.stderr) == ("", "")
+        assert tickets.stderr == ""
+    assert (open_letters.stderr, all_letters.stderr) == ("", "")
 
 
 async def test_a_redriven_message_is_not_called_a_next_attempt(cli: Cli, gateway: PostgresGateway) -> None:

@@ -87,6 +87,22 @@ Email = Annotated[
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]
 
 
+LetterKind = Literal["ticket", "message"]
+LetterReason = Annotated[str, StringConstraints(min_length=1, max_length=100), _Storable]
+
+
+class RedriveBody(BaseModel):
+    """Which dead letters to redrive, the oldest first: of a kind, of a reason, and at most how many."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "model_timeout", "limit": 100}]}
+    )
+
+    kind: LetterKind | None = None
+    reason: LetterReason | None = None
+    limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 100
+
+
 class NewTicketBody(BaseModel):
     """A ticket as a customer, a form or another program sends it."""
 
@@ -310,6 +326,37 @@ class DeadLetterOut(BaseModel):
     created_at: datetime
     redriven_at: datetime | None
     redriven_by: str | None
+
+
+class HappenedOut(BaseModel):
+    """`code` is an error's, or the reason of a status or a retry."""
+
+    seq: int
+    created_at: datetime
+    event_type: str
+    status: Status | None
+    attempt: int
+    step: str | None
+    code: str | None
+    message: str | None
+    actor: str
+    request_id: str | None
+
+
+class DeadLetterStoryOut(DeadLetterOut):
+    """A dead letter with the request that redrove it, and its ticket's history, oldest first."""
+
+    redriven_request_id: str | None
+    history: list[HappenedOut]
+
+
+class RedrivenOut(BaseModel):
+    """`items` are the ids of the redriven letters; `remaining` are still open of those that were asked for."""
+
+    redriven: int
+    skipped: int
+    remaining: int
+    items: list[UUID]
 
 
 class DeadLetterList(BaseModel):

@@ -71,18 +71,14 @@ def show_table(
     in their order, which is said on stderr. All others, such as ids, are whole at any width.
     """
     cells = {name: [_cell(row[place]) for row in rows] for place, name in enumerate(names)}
-    needed = {name: max(len(name), *(cell.cell_len for cell in column), 0) for name, column in cells.items()}
-    needed |= {name: min(needed[name], _LEGIBLE) for name in flexible}
-
-    def least() -> int:
-        return sum(needed.values()) + _GAP * (len(needed) - 1)
-
+    needed = _needed(cells, flexible)
     left_out = []
     for name in expendable:
-        if least() > out.width:
+        if _least(needed) > out.width:
             left_out.append(name)
             del needed[name]
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=least() if least() > out.width else None)
+    least = _least(needed)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=least if least > out.width else None)
     for name in needed:
         table.add_column(name, no_wrap=name not in flexible)
     for row in zip(*(cells[name] for name in needed), strict=True):
@@ -90,6 +86,22 @@ def show_table(
     out.print(table, crop=False)
     if left_out:
         err.print(f"left out for want of width: {', '.join(left_out)}", style="dim")
+
+
+def fits(names: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: Collection[str]) -> bool:
+    """Whether ``show_table`` has room for all these columns."""
+    cells = {name: [_cell(row[place]) for row in rows] for place, name in enumerate(names)}
+    return _least(_needed(cells, flexible)) <= out.width
+
+
+def _needed(cells: dict[str, list[Text]], flexible: Collection[str]) -> dict[str, int]:
+    """The least width of each column."""
+    needed = {name: max(len(name), *(cell.cell_len for cell in column), 0) for name, column in cells.items()}
+    return needed | {name: min(needed[name], _LEGIBLE) for name in flexible}
+
+
+def _least(needed: dict[str, int]) -> int:
+    return sum(needed.values()) + _GAP * (len(needed) - 1)
 
 
 def _cell(markup: str) -> Text:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import typer
 
 from ticketflow.cli.options import Json, LetterId, TicketId, leave, settings
 
+if TYPE_CHECKING:
+    from ticketflow.db.reads import Which
+
 Reason = Annotated[str | None, typer.Option(help="Why; it stands in the trail.")]
+LetterKind = Annotated[str | None, typer.Option(metavar="KIND", help="Only these: ticket or message.")]
+LetterReason = Annotated[str | None, typer.Option(metavar="REASON", help="Only those with this reason.")]
 
 tickets_app = typer.Typer(help="Look at tickets, and steer them.", no_args_is_help=True)
 kb_app = typer.Typer(help="The knowledge base.", no_args_is_help=True)
@@ -173,8 +178,18 @@ def kb_search(
     leave(run(settings(), query, limit, as_json))
 
 
+def which(kind: str | None, reason: str | None) -> Which:
+    from ticketflow.db.reads import Which
+
+    if kind not in (None, "ticket", "message"):
+        raise typer.BadParameter("ticket or message", param_hint="--kind")
+    return Which(kind, reason)
+
+
 @dead_letters_app.command("list")
 def dead_letters_list(
+    kind: LetterKind = None,
+    reason: LetterReason = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     include_redriven: Annotated[bool, typer.Option("--include-redriven")] = False,
     as_json: Json = False,
@@ -182,20 +197,39 @@ def dead_letters_list(
     """The newest dead letters."""
     from ticketflow.cli.dead_letters import dead_letters as run
 
-    leave(run(settings(), limit, include_redriven, as_json))
+    leave(run(settings(), which(kind, reason), limit, include_redriven, as_json))
 
 
 @dead_letters_app.command("show")
-def dead_letters_show(letter_id: LetterId) -> None:
-    """One dead letter with its payload. JSON."""
+def dead_letters_show(letter_id: LetterId, as_json: Json = False) -> None:
+    """One dead letter: what happened to its ticket, who redrove it, and its payload."""
     from ticketflow.cli.dead_letters import dead_letter as run
 
-    leave(run(settings(), letter_id))
+    leave(run(settings(), letter_id, as_json))
 
 
 @dead_letters_app.command("redrive")
-def dead_letters_redrive(letter_id: LetterId) -> None:
-    """Start the next attempt of the dead letter's ticket. For a message, wake its ticket or just close it."""
-    from ticketflow.cli.dead_letters import redrive as run
+def dead_letters_redrive(
+    letter_id: Annotated[list[UUID] | None, typer.Argument(metavar="LETTER_ID")] = None,
+    every: Annotated[bool, typer.Option("--all", help="The oldest that are open, instead of ids.")] = False,
+    kind: LetterKind = None,
+    reason: LetterReason = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="How many at most.  [default: 100]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the next attempt of the dead letters' tickets. For a message, wake its ticket or just close it.
 
-    leave(run(settings(), letter_id))
+    The trail of each ticket says which dead letter was redriven, and by which request. With --all, one whose ticket
+    changes meanwhile is skipped.
+    """
+    from ticketflow.cli.dead_letters import redrive, redrive_all
+
+    if every == bool(letter_id):
+        raise typer.BadParameter("either ids or --all")
+    if not every and (kind or reason or limit or as_json):
+        raise typer.BadParameter("--kind, --reason, --limit and --json go with --all")
+    leave(
+        redrive_all(settings(), which(kind, reason), limit or 100, as_json)
+        if every
+        else redrive(settings(), letter_id or [])
+    )

@@ -49,6 +49,29 @@ class DeadLetterRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Which:
+    """Dead letters of this kind and reason; None is any."""
+
+    kind: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        wanted = {"kind": self.kind, "reason": self.reason}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+EVERY = Which()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLetter:
+    """``ticket`` is None where the letter names none, or one that is gone."""
+
+    letter: DeadLetterRow
+    ticket: Ticket | None
+
+
+@dataclass(frozen=True, slots=True)
 class PastTicket:
     """One of a customer's earlier tickets, as research shows it to the model."""
 
@@ -115,12 +138,33 @@ class Reads:
         return gauges
 
     async def dead_letters(
-        self, *, limit: int, after: After | None = None, include_redriven: bool = False
+        self,
+        which: Which = EVERY,
+        *,
+        limit: int,
+        after: After | None = None,
+        include_redriven: bool = False,
     ) -> list[DeadLetterRow]:
-        args: dict[str, Any] = {"limit": limit, "all": include_redriven}
+        """A page of them, newest first."""
+        args: dict[str, Any] = {**which.as_json(), "limit": limit, "all": include_redriven}
         if after is not None:
             args["after"] = after.as_json()
         return [_dead_letter(row) for row in await self._ask("ticketflow_dead_letters", args)]
+
+    async def open_dead_letters(self, which: Which, *, limit: int, after: After | None = None) -> list[OpenLetter]:
+        """A page of those that nobody has redriven, oldest first, with their tickets as they are now."""
+        args: dict[str, Any] = {**which.as_json(), "limit": limit}
+        if after is not None:
+            args["after"] = after.as_json()
+        return [
+            OpenLetter(_dead_letter(row["letter"]), row["ticket"] and ticket_from(row["ticket"]))
+            for row in await self._ask("ticketflow_dead_letters_open", args)
+        ]
+
+    async def dead_letters_left(self, which: Which) -> int:
+        """How many of them nobody has redriven."""
+        left: int = await self._ask("ticketflow_dead_letters_left", which.as_json())
+        return left
 
     async def dead_letter(self, letter_id: UUID) -> DeadLetterRow | None:
         row = await self._ask("ticketflow_dead_letter", {"id": str(letter_id)})

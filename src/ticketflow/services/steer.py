@@ -89,12 +89,14 @@ class Steer:
         self._observer.processed(Status.CANCELLED, (ticket.updated_at - ticket.created_at).total_seconds())
         return ticket
 
-    async def retry(self, ticket_id: UUID, caller: Caller, expected_version: int | None = None) -> Ticket:
+    async def retry(
+        self, ticket_id: UUID, caller: Caller, expected_version: int | None = None, letter_id: UUID | None = None
+    ) -> Ticket:
         """Start the next attempt of a ticket that failed, was cancelled or waits for its retry. Completed steps are
-        kept, and it gets as many attempts as a new one."""
+        kept, and it gets as many attempts as a new one. ``letter_id``: the dead letter that is redriven by it."""
 
         async def change(ticket: Ticket) -> Change:
-            return retry_change(ticket, caller)
+            return retry_change(ticket, caller, letter_id)
 
         return await self._move(Move.RETRY, ticket_id, expected_version, change)
 

@@ -11,10 +11,21 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from ticketflow.api.deps import App, Calling, KnownParameters
 from ticketflow.api.docs import answers
-from ticketflow.api.models import DeadLetterList, DeadLetterOut, HealthOut, ReadyOut, StatsOut
+from ticketflow.api.models import (
+    DeadLetterList,
+    DeadLetterOut,
+    DeadLetterStoryOut,
+    HealthOut,
+    LetterKind,
+    LetterReason,
+    ReadyOut,
+    RedriveBody,
+    RedrivenOut,
+    StatsOut,
+)
 from ticketflow.api.problems import problem
 from ticketflow.api.render import cursor_after, json_response, parse_cursor
-from ticketflow.domain.errors import NotFound
+from ticketflow.db.reads import Which
 from ticketflow.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
@@ -64,22 +75,46 @@ async def stats(app: App) -> Response:
 @router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503), dependencies=[KnownParameters])
 async def dead_letters(
     app: App,
+    kind: LetterKind | None = None,
+    reason: LetterReason | None = None,
     include_redriven: bool = False,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """What stopped moving and waits for a person, newest first."""
-    letters = await app.reads.dead_letters(limit=limit, after=parse_cursor(cursor), include_redriven=include_redriven)
+    letters = await app.reads.dead_letters(
+        Which(kind, reason), limit=limit, after=parse_cursor(cursor), include_redriven=include_redriven
+    )
     return json_response({"items": [asdict(letter) for letter in letters], "next_cursor": cursor_after(letters, limit)})
 
 
-@router.get("/dead-letters/{letter_id}", responses=answers(DeadLetterOut, 404, 422, 503))
+@router.get("/dead-letters/{letter_id}", responses=answers(DeadLetterStoryOut, 404, 422, 503))
 async def dead_letter(letter_id: UUID, app: App) -> Response:
-    """One dead letter with its payload."""
-    letter = await app.reads.dead_letter(letter_id)
-    if letter is None:
-        raise NotFound("no dead letter has this id")
-    return json_response(asdict(letter))
+    """One dead letter with its payload, and what happened to its ticket: errors, retries and changes of status."""
+    story = await app.dead_letters.story(letter_id)
+    happened = [asdict(each) for each in story.history]
+    return json_response(
+        {**asdict(story.letter), "redriven_request_id": story.redriven_request_id, "history": happened}
+    )
+
+
+@router.post("/dead-letters/redrive", responses=answers(RedrivenOut, 400, 413, 415, 422, 503))
+async def redrive_many(app: App, calling: Calling, body: RedriveBody | None = None) -> Response:
+    """Redrive the oldest dead letters, all of them or those of a kind and a reason, as many as `limit`.
+
+    Each is redriven as it would be by itself, with an event of its own in its ticket's trail. One whose ticket changes
+    meanwhile is skipped. `remaining` says how many are left: ask again until it is 0.
+    """
+    asked = body or RedriveBody()
+    redriven = await app.dead_letters.redrive_many(Which(asked.kind, asked.reason), asked.limit, calling)
+    return json_response(
+        {
+            "redriven": len(redriven.ids),
+            "skipped": redriven.skipped,
+            "remaining": redriven.remaining,
+            "items": redriven.ids,
+        }
+    )
 
 
 @router.post("/dead-letters/{letter_id}/redrive", responses=answers(DeadLetterOut, 404, 409, 422, 503))

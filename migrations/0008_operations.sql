@@ -1,4 +1,7 @@
--- Retention: what closed tickets leave behind is removed when somebody asks for it, one bounded batch a call.
+-- For whoever runs the system: what closed tickets leave behind is removed when somebody asks for it, and dead letters are
+-- found by kind and reason and redriven in bulk. Both one bounded batch a call.
+
+-- Retention --------------------------------------------------------------------------------------------------------
 
 create index tickets_by_end on tickets (completed_at, id) where completed_at is not null;
 
@@ -87,12 +90,48 @@ begin
     for update skip locked);
 end $$;
 
+-- Dead letters -----------------------------------------------------------------------------------------------------
+
+-- {limit, after: {created_at, id}, all, kind?, reason?} -> [dead letter, ...], newest first
+create or replace function ticketflow_dead_letters(args jsonb) returns jsonb language sql stable as $$
+  select coalesce(jsonb_agg(to_jsonb(d) order by d.created_at desc, d.id desc), '[]') from (
+    select * from dead_letters
+    where (redriven_at is null or coalesce((args->>'all')::boolean, false))
+      and (not args ? 'kind' or kind = args->>'kind')
+      and (not args ? 'reason' or reason = args->>'reason')
+      and (not args ? 'after' or
+           (created_at, id) < ((args->'after'->>'created_at')::timestamptz, (args->'after'->>'id')::uuid))
+    order by created_at desc, id desc limit (args->>'limit')::integer) d;
+$$;
+
+-- {limit, after: {created_at, id}, kind?, reason?} -> [{letter, ticket}, ...]: open ones, oldest first; ticket may be null
+create function ticketflow_dead_letters_open(args jsonb) returns jsonb language sql stable as $$
+  select coalesce(jsonb_agg(jsonb_build_object('letter', to_jsonb(d),
+                                               'ticket', (select to_jsonb(t) from tickets t where t.id = d.ticket_id))
+                            order by d.created_at, d.id), '[]') from (
+    select * from dead_letters
+    where redriven_at is null
+      and (not args ? 'kind' or kind = args->>'kind')
+      and (not args ? 'reason' or reason = args->>'reason')
+      and (not args ? 'after' or
+           (created_at, id) > ((args->'after'->>'created_at')::timestamptz, (args->'after'->>'id')::uuid))
+    order by created_at, id limit (args->>'limit')::integer) d;
+$$;
+
+-- {kind?, reason?} -> how many are open
+create function ticketflow_dead_letters_left(args jsonb) returns jsonb language sql stable as $$
+  select to_jsonb(count(*)) from dead_letters
+  where redriven_at is null
+    and (not args ? 'kind' or kind = args->>'kind')
+    and (not args ? 'reason' or reason = args->>'reason');
+$$;
+
 do $$
 declare
   f regprocedure;
 begin
   for f in select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = current_schema() and p.proname in ('ticketflow_prune', 'ticketflow_forget')
+    where n.nspname = current_schema() and p.proname like 'ticketflow\_%'
   loop
     execute format('revoke execute on function %s from public', f);
   end loop;
