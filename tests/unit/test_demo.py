@@ -137,7 +137,7 @@ def test_both_sides_are_shown_with_what_was_counted(capsys: pytest.CaptureFixtur
         "tickets in flight at once 9 1",
         "tickets answered 2 2",
         "tickets answered twice 0 1",
-        "model calls 13 15",
+        "model calls begun 13 15",
         "of these in vain 1 -3",
         "longest pause after a kill, in seconds 2.2 1.5",
         "the same reply on both sides: 1 of 2",

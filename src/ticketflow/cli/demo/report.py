@@ -157,7 +157,7 @@ def _print_sides(figures: dict[str, Any]) -> None:
         ("tickets lost", figures["lost"], loop["tickets"] - loop["answered"]),
         ("tickets answered twice", sum(n for times, n in figures["results_per_ticket"].items() if int(times) > 1),
          loop["answered_twice"]),
-        ("model calls", figures["model_calls"], loop["model_calls"]),
+        ("model calls begun", figures["model_calls"], loop["model_calls"]),
         ("of these in vain", figures["model_calls_in_vain"], loop["model_calls_in_vain"]),
     ]  # fmt: skip
     if figures["kills"]:
