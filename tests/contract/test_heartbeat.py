@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from tests.support.trails import RESULT, claimed, new_ticket
+from tests.support.trails import RESULT, TTL, claimed, new_ticket
+from ticketflow.broker.embedded import EmbeddedBroker
 from ticketflow.broker.messages import Message
 from ticketflow.broker.port import Broker
 from ticketflow.db.checkpoints import RUN_KEY
@@ -136,9 +138,11 @@ class OneStep:
 
 
 @contextlib.asynccontextmanager
-async def working(gateway: Any, message: OneMessage, graph: OneStep, seen: Seen, ttl: timedelta) -> AsyncIterator[None]:
+async def working(
+    gateway: Any, broker: OneMessage | Broker, graph: OneStep, seen: Seen, ttl: timedelta, concurrency: int = 1
+) -> AsyncIterator[None]:
     parts = WorkerParts(
-        broker=cast(Broker, message),
+        broker=cast(Broker, broker),
         leases=Leases(gateway, "worker-1", ttl, ["1"]),
         commits=Commits(gateway),
         flows={"1": graph},
@@ -146,8 +150,8 @@ async def working(gateway: Any, message: OneMessage, graph: OneStep, seen: Seen,
         policy=RetryPolicy(),
         observer=seen,
     )
-    worker = Worker(parts, 1)
-    running = asyncio.create_task(worker.run(drain_seconds=10))
+    worker = Worker(parts, concurrency)
+    running = asyncio.create_task(worker.run(drain_seconds=0.1))
     try:
         yield
     finally:
@@ -194,6 +198,30 @@ async def test_a_heartbeat_that_finds_another_worker_on_the_ticket_ends_the_run_
         assert await asyncio.wait_for(message.settled, 10) == "ack"
     assert (seen.lost, seen.ended) == (1, [])
     assert (await reads.ticket(ticket_id)).status is Status.PROCESSING
+
+
+async def test_a_repeated_message_does_not_take_a_ticket_back_from_the_worker_that_has_it_now(
+    commits: Commits, others: Leases, gateway: PostgresGateway, reads: Reads, database_url: str
+) -> None:
+    ticket_id = await new_ticket(commits)
+    seen, graph, queue = Seen(), OneStep(hold=asyncio.Event()), EmbeddedBroker(gateway, TTL)
+
+    async def holder() -> str:
+        return str((await reads.wakers(ticket_id))["lease"]["worker"])
+
+    with psycopg.connect(database_url, autocommit=True) as database:
+        async with working(gateway, queue, graph, seen, TTL, concurrency=2), asyncio.timeout(20):
+            await queue.publish([Message(Lane.NORMAL, ticket_id, "created", datetime.now(UTC))])
+            await graph.begun.wait()
+            await claimed(others, ticket_id, takeover=True)
+            # It waits for the run to end, and makes the worker look at its leases.
+            await queue.publish([Message(Lane.NORMAL, ticket_id, "sweep", datetime.now(UTC))])
+            # A table does not announce that it is empty.
+            while (  # noqa: ASYNC110
+                await holder() == "worker-2" and database.execute("select from queue_messages").rowcount
+            ):
+                await asyncio.sleep(0.02)
+            assert (seen.lost, await holder()) == (1, "worker-2")
 
 
 class Away:

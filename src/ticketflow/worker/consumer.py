@@ -166,15 +166,19 @@ class Worker:
         task = asyncio.current_task()
         assert task is not None
         active = self._active[message.ticket_id] = _Active(task)
-        worked = False
+        worked: bool | None = None
         try:
             worked = await self._claim_and_work(active, message, delivery)
         finally:
             del self._active[message.ticket_id]
             self._report_in_flight()
-            for repeated in active.repeated:
-                # What the first message could not do, the next one tries for itself.
-                await (repeated.ack() if worked else repeated.requeue())
+            if worked is None:
+                for repeated in active.repeated:
+                    await repeated.requeue()
+        for repeated in active.repeated:
+            # What the first message could not do, the next one tries for itself. Given back, it would come again as if
+            # a worker had been lost, and take the ticket from whoever works on it now.
+            await (repeated.ack() if worked else self._handle(repeated))
 
     async def _claim_and_work(self, active: _Active, message: WakeUpMessage, delivery: Delivery) -> bool:
         """Settle the message by what the claim says. Returns whether the ticket needs no other message."""
