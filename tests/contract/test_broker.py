@@ -244,6 +244,15 @@ async def test_messages_of_a_consumer_that_went_silent_come_to_another(gateway: 
         assert again.redelivered
 
 
+async def test_silence_is_noticed_within_the_time_that_was_promised(gateway: PostgresGateway) -> None:
+    promised = timedelta(seconds=30)
+    async with EmbeddedBroker(gateway, promised).consume(1) as consumer:
+        assert isinstance(consumer, EmbeddedConsumer)
+        # A sign of life just before the end, and a look by the others just before that was too long ago.
+        assert consumer.gone_after + consumer.beat_every <= promised
+        assert consumer.gone_after >= 3 * consumer.beat_every
+
+
 async def test_a_url_that_the_library_cannot_read_is_a_broker_that_is_away() -> None:
     async def ignore(_: object) -> None:
         raise AssertionError("nothing arrives")

@@ -30,11 +30,11 @@ POLL_SECONDS = 0.25
 
 
 class EmbeddedBroker:
-    """``consumer_ttl``: a consumer that gave no sign of life for this long is gone, and its messages come again."""
+    """``takeover``: the messages of a consumer that is gone come again within this time."""
 
-    def __init__(self, gateway: Gateway, consumer_ttl: timedelta) -> None:
+    def __init__(self, gateway: Gateway, takeover: timedelta) -> None:
         self._gateway = gateway
-        self._consumer_ttl = consumer_ttl
+        self._takeover = takeover
         self._news = asyncio.Event()
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -51,7 +51,7 @@ class EmbeddedBroker:
 
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
-        consumer = EmbeddedConsumer(self._gateway, concurrency, self._consumer_ttl, self._news)
+        consumer = EmbeddedConsumer(self._gateway, concurrency, self._takeover, self._news)
         try:
             async with consumer.inbox.filled_by(consumer.run()):
                 yield consumer
@@ -104,10 +104,12 @@ class EmbeddedConsumer:
     Acks travel with the next take: one call both forgets what is done and fetches what is next.
     """
 
-    def __init__(self, gateway: Gateway, concurrency: int, ttl: timedelta, news: asyncio.Event) -> None:
+    def __init__(self, gateway: Gateway, concurrency: int, takeover: timedelta, news: asyncio.Event) -> None:
         self._gateway = gateway
         self._concurrency = concurrency
-        self._ttl = ttl
+        # The last sign of life may come just before the end, and the others' look just before that was too long ago.
+        self.beat_every = takeover / 4
+        self.gone_after = takeover - self.beat_every
         self._news = news
         self._id = str(uuid4())
         self.inbox: Inbox[EmbeddedDelivery] = Inbox()
@@ -156,13 +158,12 @@ class EmbeddedConsumer:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        beat_every = self._ttl.total_seconds() / 3
         next_beat = loop.time()
         while True:
             try:
                 if loop.time() >= next_beat:
                     await self._beat()
-                    next_beat = loop.time() + beat_every
+                    next_beat = loop.time() + self.beat_every.total_seconds()
                 took = await self._take()
             except StoreUnavailable as error:
                 log.warning("broker.unavailable", error=str(error))
@@ -177,7 +178,7 @@ class EmbeddedConsumer:
                 continue
             if not took:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
+                    async with asyncio.timeout(min(POLL_SECONDS, next_beat - loop.time())):
                         await self._news.wait()
             self._news.clear()
 
@@ -186,7 +187,7 @@ class EmbeddedConsumer:
             "ticketflow_queue_beat",
             {
                 "consumer": self._id,
-                "ttl_ms": milliseconds(self._ttl),
+                "ttl_ms": milliseconds(self.gone_after),
                 "keep": [*self._in_hand, *self._done],
             },
         )
