@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support import services
 from tests.support.deployment import Deployment, deployed
+from tests.support.gate import Gate
 from tests.support.model import Model, model_server
 from tests.support.nursery import Nursery, open_nursery
 from ticketflow.db.migrate import migrate
@@ -126,3 +128,10 @@ def deployment(
     """A deployment of the test's own."""
     with deployed(tmp_path, database_url, rabbitmq_url, _model.url, nursery.running) as own:
         yield own
+
+
+@pytest.fixture
+def gate(deployment: Deployment) -> Iterator[Gate]:
+    """A gate in the database of the test's own deployment."""
+    with closing(Gate(deployment.database_url)) as made:
+        yield made

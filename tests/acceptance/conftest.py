@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from tests.acceptance.laptop import Laptop, own_laptop
 from tests.support import services
 from tests.support.deployment import Deployment, deployed
-from tests.support.gate import Gate
 from tests.support.model import Model
 from tests.support.nursery import Nursery
 from tests.support.rabbit_node import PROGRAM
@@ -27,13 +25,6 @@ collect_ignore = [] if PROGRAM else ["test_broker_killed.py"]
 # An export of the sources has no history to take the previous release from.
 if subprocess.run(["git", "cat-file", "-e", PREVIOUS], cwd=ROOT, check=False, capture_output=True).returncode:
     collect_ignore.append("test_previous_release.py")
-
-
-@pytest.fixture
-def gate(deployment: Deployment) -> Iterator[Gate]:
-    """A gate in the database of the test's own deployment."""
-    with closing(Gate(deployment.database_url)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

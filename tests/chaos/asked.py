@@ -12,6 +12,7 @@ Entry = tuple[str, str | None, str | None]
 """An event's type, step and reason."""
 
 LOST = ("takeover", "handover")
+"""Why a ticket is tried again whose worker was in the middle of something."""
 
 
 def assert_explained(deployment: Deployment, model: Model, tickets: Collection[Posted], tries: int = 1) -> None:
@@ -41,7 +42,7 @@ def explained(trail: Sequence[Entry]) -> Counter[str]:
     begun = Counter(dict.fromkeys(ASKED, 0))
     interruptions = 0
     for kind, step, reason in trail:
-        if kind == "error" or (kind == "retry" and reason in LOST):
+        if kind in ("error", "cancelled") or (kind == "retry" and reason in LOST):
             interruptions += 1
         if kind == "step_complete":
             begun[str(step)] += 1 + interruptions

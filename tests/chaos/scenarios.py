@@ -7,8 +7,8 @@ processes that only say what they meet, and with processes that die there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
@@ -74,6 +74,12 @@ class Stage:
             raise AssertionError(f"{error}\n{self.deployment.story(self.deployment.posted)}") from None
         return bool(true())
 
+    def move(self, tickets: Sequence[Posted], name: str, body: Any = None) -> None:
+        """Ask for this move; it is refused where death kept the ticket from getting so far."""
+        for ticket in tickets:
+            status, answer = self.ask("POST", f"/tickets/{ticket.id}/{name}", body)
+            assert status in (200, 409), answer
+
     def leases(self) -> set[tuple[int, Any]]:
         """The process of each living worker that has a ticket, and when its lease runs out."""
         held = self.deployment.sql("select split_part(worker, ':', 2)::int, expires_at from leases")
@@ -128,9 +134,7 @@ def retried(stage: Stage) -> list[Posted]:
     """The model refuses once, and a person sends the ticket on."""
     tickets = _failing(stage, "extract", "bad_request")
     stage.until(lambda: stage.in_status(tickets, "failed_permanent", "completed"), "the tickets to fail")
-    for ticket in tickets:
-        status, answer = stage.ask("POST", f"/tickets/{ticket.id}/retry")
-        assert status in (200, 202, 409), answer
+    stage.move(tickets, "retry")
     return tickets
 
 
@@ -140,33 +144,57 @@ def _failing(stage: Stage, task: str, fault: str) -> list[Posted]:
     return stage.post(markers)
 
 
-def kept(stage: Stage) -> list[Posted]:
-    """The model takes so long that the leases have to be extended."""
-
+@contextmanager
+def in_hand(stage: Stage) -> Iterator[list[Posted]]:
+    """Tickets that wait for the model until the block ends, one or more in the hand of each worker."""
     markers = [new_marker() for _ in range(stage.units)]
     stage.model.faults(held=markers)
     try:
         tickets = stage.post(markers)
         stage.until(lambda: stage.idle() == set(), "each worker to have a ticket")
-        first = stage.leases()
-        stage.until(lambda: stage.leases().isdisjoint(first), "the leases to be extended")
+        yield tickets
     finally:
         stage.model.faults(held=[])
+
+
+def kept(stage: Stage) -> list[Posted]:
+    """The model takes so long that the leases have to be extended."""
+    with in_hand(stage) as tickets:
+        first = stage.leases()
+        stage.until(lambda: stage.leases().isdisjoint(first), "the leases to be extended")
     return tickets
 
 
 def drained(stage: Stage) -> list[Posted]:
     """Workers are told to stop, and their time is up at once, while the model has not answered."""
-    markers = [new_marker() for _ in range(stage.units)]
-    stage.model.faults(held=markers)
-    try:
-        tickets = stage.post(markers)
-        stage.until(lambda: stage.idle() == set(), "each worker to have a ticket")
+    with in_hand(stage) as tickets:
         for worker in stage.workers:
             worker.popen.terminate()
         until(lambda: all(worker.popen.poll() is not None for worker in stage.workers), 30, "the workers to end")
-    finally:
-        stage.model.faults(held=[])
+    return tickets
+
+
+def paused(stage: Stage) -> list[Posted]:
+    """A person pauses a ticket while the model is asked, and lets it go on later."""
+    with in_hand(stage) as tickets:
+        stage.move(tickets, "pause")
+    stage.until(lambda: not stage.leases(), "the workers to let go")
+    stage.move(tickets, "resume")
+    return tickets
+
+
+def cancelled(stage: Stage) -> list[Posted]:
+    """A person ends a ticket while the model is asked."""
+    with in_hand(stage) as tickets:
+        stage.move(tickets, "cancel")
+    return tickets
+
+
+def replayed(stage: Stage) -> list[Posted]:
+    """A person has a step of a finished ticket run again."""
+    tickets = stage.post([new_marker() for _ in range(stage.units)], URGENT)
+    stage.until(lambda: stage.in_status(tickets, "completed"), "the tickets to complete")
+    stage.move(tickets, "replay", {"from_step": "extract"})
     return tickets
 
 
@@ -190,5 +218,8 @@ SCENARIOS = (
     Scenario("retried", retried, ("completed", "failed_permanent")),
     Scenario("kept", kept, environment={"TICKETFLOW_LEASE_SECONDS": "2"}),
     Scenario("drained", drained, environment={"TICKETFLOW_DRAIN_SECONDS": "0"}),
+    Scenario("paused", paused),
+    Scenario("cancelled", cancelled, ("cancelled", "completed")),
+    Scenario("replayed", replayed),
     Scenario("unknown", unknown, environment={"TICKETFLOW_WORKER_CONCURRENCY": "5"}, at_once=2),
 )

@@ -76,6 +76,8 @@ def live_through(schedule: list[Act], deployment: Deployment, model: Model, rabb
         ended(deployment, havoc)
         retry_what_failed(deployment, havoc)
         ended(deployment, havoc)
+        # Before the wires go: whoever lives would connect again.
+        deployment.stack.close()
     assert deployment.statuses() == {"completed": TICKETS}
     assert {ticket.id for ticket in deployment.posted} == {
         id for (id,) in deployment.sql("select id::text from tickets")

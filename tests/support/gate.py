@@ -14,17 +14,14 @@ import psycopg
 
 from tests.support.processes import until
 
-CLAIM = "claim"
-"""The gate before a ticket is claimed; the others have the names of the steps."""
-
 _TRIGGER = """
 create function gate() returns trigger language plpgsql as $$
 begin
-  perform pg_advisory_xact_lock_shared(1, hashtext(coalesce(new.step_name, 'claim')));
+  perform pg_advisory_xact_lock_shared(1, hashtext(new.step_name));
   return new;
 end $$;
 create trigger gate before insert on events for each row
-  when (new.event_type = 'step_complete' or new.changes->>'status' = 'processing') execute function gate();
+  when (new.event_type = 'step_complete') execute function gate();
 """
 
 
@@ -63,12 +60,6 @@ class Gate:
         """How many tickets have this step behind them."""
         query = "select count(*) from events where event_type = 'step_complete' and step_name = %s"
         return int(self._scalar(query, step))
-
-    def roll_back(self, pid: int) -> None:
-        """End a server process as if its commit had never been sent."""
-        self._database.execute("select pg_terminate_backend(%s)", (pid,))
-        gone = "select count(*) = 0 from pg_stat_activity where pid = %s"
-        until(lambda: self._scalar(gone, pid), 30, "the server process to end")
 
     def wait_for_claim_behind(self, pid: int) -> None:
         """Until another worker wants to claim the ticket that this server process has locked."""

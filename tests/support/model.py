@@ -35,7 +35,7 @@ class Model:
         """For each of the tickets, exactly these tasks were asked, as often as they are named."""
         asked = self.stats()["markers"]
         for ticket in tickets:
-            assert asked.get(ticket.marker, {}) == Counter(tasks), ticket
+            assert asked.get(ticket.marker, {}) == dict(Counter(tasks)), ticket
 
     def faults(self, **faults: Any) -> None:
         status, _, answer = http("POST", f"{self._control}/faults", faults)
