@@ -44,7 +44,8 @@ def seeds() -> list[int]:
     return [int(seed) for seed in given.split(",")] if given else [SystemRandom().randrange(1_000_000)]
 
 
-@pytest.mark.parametrize("seed", seeds())
+# Named by their order: pytest-xdist collects in each of its processes, and each would draw another seed.
+@pytest.mark.parametrize("seed", seeds(), ids=[f"seed {number}" for number, _ in enumerate(seeds(), 1)])
 def test_whatever_goes_wrong_nothing_is_lost_and_nothing_is_done_twice(
     seed: int, deployment: Deployment, model: Model, rabbitmq_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
