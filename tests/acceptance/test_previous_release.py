@@ -45,7 +45,7 @@ def test_the_previous_releases_worker_runs_on_this_schema_and_both_releases_fini
         gate.caught()
         old.kill()
         for waiting in gate.waiting():
-            gate.roll_back(waiting)
+            deployment.sql("select pg_terminate_backend(%s)", waiting)
     [new] = deployment.workers(1)
     deployment.until_completed(under_way)
     with gate.closed("review"):
@@ -55,7 +55,7 @@ def test_the_previous_releases_worker_runs_on_this_schema_and_both_releases_fini
         deployment.start_module("ticketflow", "worker", "--metrics-port", "0", PYTHONPATH=str(previous))
         new.kill()
         for waiting in gate.waiting():
-            gate.roll_back(waiting)
+            deployment.sql("select pg_terminate_backend(%s)", waiting)
     deployment.until_completed(back)
     deployment.assert_completed_once([*first, *under_way, *back])
     for ticket in (*under_way, *back):

@@ -224,6 +224,42 @@ async def test_a_repeated_message_does_not_take_a_ticket_back_from_the_worker_th
             assert (seen.lost, await holder()) == (1, "worker-2")
 
 
+class FirstOfSeveral(OneStep):
+    """A graph that comes as far as its first step, which is not its last."""
+
+    async def ainvoke(self, input: Any, config: Any, **options: Any) -> Any:
+        run: TicketRun = config["configurable"][RUN_KEY]
+        run.begin(StepName.CLASSIFY)
+        self.begun.set()
+        assert self._hold is not None
+        await self._hold.wait()
+        run.record(StepReport(StepName.CLASSIFY, {}, duration_ms=1, round=1))
+        await run.commit_step(CheckpointRow(str(run.lease.ticket.id), "", "c1", None, {"v": 1}, {}, {}))
+
+
+class SlowAck(OneMessage):
+    """A message whose broker takes its time with the acknowledgement."""
+
+    async def ack(self) -> None:
+        # Several heartbeats long. That none of them does anything cannot be awaited.
+        await asyncio.sleep(4 * BEAT.total_seconds())
+        await super().ack()
+
+
+async def test_a_heartbeat_leaves_a_message_alone_whose_run_has_seen_for_itself_that_the_ticket_is_lost(
+    commits: Commits, others: Leases, gateway: PostgresGateway
+) -> None:
+    ticket_id = await new_ticket(commits)
+    message, seen, go_on = SlowAck(ticket_id), Seen(), asyncio.Event()
+    graph = FirstOfSeveral(hold=go_on)
+    async with working(gateway, message, graph, seen, BEAT):
+        await asyncio.wait_for(graph.begun.wait(), 10)
+        await claimed(others, ticket_id, takeover=True)
+        go_on.set()
+        assert await asyncio.wait_for(message.settled, 10) == "ack"
+    assert seen.lost == 1
+
+
 class Away:
     """A gateway to a store that does not take a ticket back at first."""
 

@@ -208,19 +208,22 @@ class Worker:
 
     async def _work(self, active: _Active, lease: Lease) -> bool:
         """Run the ticket as far as it goes. Returns False when it was taken from us: then others decide about it."""
-        active.run = TicketRun(lease, self._parts.commits)
+        active.run = run = TicketRun(lease, self._parts.commits)
         self._report_in_flight()
         if lease.takeovers:
             self._parts.observer.retried(TAKEOVER)
         log.info("ticket.claimed", attempt=lease.ticket.attempt, takeovers=lease.takeovers)
         try:
-            await self._run_or_give_back(active.run)
+            await self._run_or_give_back(run)
         except asyncio.CancelledError:
             if active.lost is None:
                 await self._release(lease)
                 return True
-            self._step_aside(active.run, active.lost)
-        return not active.run.taken
+            self._step_aside(run, active.lost)
+        finally:
+            # A heartbeat that finds the lease gone now must not end what settles the message.
+            active.run = None
+        return not run.taken
 
     async def _run_or_give_back(self, run: TicketRun) -> None:
         """Run the ticket. When the store goes away meanwhile, give it back as soon as that can be written down: handed
@@ -311,12 +314,14 @@ class Worker:
                 log.exception("lease.extend_failed")
                 continue
             for active, run in held:
-                if run.lease.ticket.id in lost and not run.ending:
+                if run.lease.ticket.id in lost and active.run is run and not run.ending:
                     cancelled = lost[run.lease.ticket.id] is Status.CANCELLED
                     active.lost = Cancelled.code if cancelled else LeaseLost.code
                     active.task.cancel()
 
     def _step_aside(self, run: TicketRun, code: str) -> None:
+        if run.taken:
+            return  # Its commit was refused, and a heartbeat has found out as well.
         run.taken = True
         if code == LeaseLost.code:
             log.warning("lease.lost")
