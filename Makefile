@@ -17,12 +17,13 @@ BUILD_REQUIRES := $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproj
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo bench test check lock clean
+.PHONY: help run demo bench test chaos check lock clean
 
 help:
 	@echo 'make run    start Ticketflow here, with nothing else installed: http://127.0.0.1:8000'
 	@echo 'make demo   send the sample tickets through it and show what happens'
 	@echo 'make test   run every test'
+	@echo 'make chaos  break real processes for long (CHAOS_SEED=1 replays, CHAOS_TICKETS=1000)'
 	@echo 'make check  format, lint, types, layers'
 	@echo 'make bench  measure it (JSON)'
 	@echo 'make lock   bring the lock files up to pyproject.toml'
@@ -40,6 +41,10 @@ bench: .venv/.installed-dev
 
 test: .venv/.installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The seed is printed; CHAOS_SEED and CHAOS_TICKETS are read from the environment.
+chaos: .venv/.installed-dev
+	@CHAOS_FORM=long $(BIN)/python -m pytest -v tests/chaos $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .

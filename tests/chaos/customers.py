@@ -19,19 +19,19 @@ def post_all(
 ) -> None:
     """``count`` tickets, evenly over so many seconds. Raises when one was never taken in."""
     begin = time.monotonic()
+    deadline = begin + seconds + PATIENCE_SECONDS
 
     def post(number: int) -> None:
         time.sleep(max(0.0, begin + seconds * number / count - time.monotonic()))
-        deployment.posted.append(_taken(addresses, number, questions[number % len(questions)]))
+        deployment.posted.append(_taken(addresses, number, questions[number % len(questions)], deadline))
 
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(post, range(count)))
 
 
-def _taken(addresses: Callable[[], list[str]], number: int, question: str) -> Posted:
+def _taken(addresses: Callable[[], list[str]], number: int, question: str, deadline: float) -> Posted:
     marker = new_marker()
     body = like_no_other(marker, question)
-    deadline = time.monotonic() + PATIENCE_SECONDS
     answer: object = "no API is up"
     while time.monotonic() < deadline:
         known = addresses()
@@ -47,4 +47,4 @@ def _taken(addresses: Callable[[], list[str]], number: int, question: str) -> Po
                     return Posted(answer["ticket_id"], marker)
                 assert status == 503, (status, answer)
         time.sleep(0.1)
-    raise AssertionError(f"a ticket was not taken in within {PATIENCE_SECONDS} s: {answer!r}")
+    raise AssertionError(f"a ticket was not taken in, the last answer was {answer!r}")

@@ -1,6 +1,6 @@
 """Everything at once: what goes wrong is drawn from a seed, and in the end nothing is lost and nothing was done twice.
 
-``CHAOS_SEED`` replays a schedule, ``CHAOS_TICKETS`` says how many tickets are sent meanwhile.
+``CHAOS_SEED`` replays a schedule (or several, with commas), ``CHAOS_TICKETS`` says how many tickets are sent meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.asked import assert_explained
 from tests.chaos.customers import post_all
+from tests.chaos.forms import LONG
 from tests.chaos.havoc import Havoc
 from tests.chaos.scenarios import REVISED, URGENT
 from tests.chaos.schedule import Act, drawn
@@ -24,7 +25,8 @@ from ticketflow.domain.delivery import MAX_TAKEOVERS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
-TICKETS = int(os.environ.get("CHAOS_TICKETS") or 100)
+TICKETS = int(os.environ.get("CHAOS_TICKETS") or (1000 if LONG else 100))
+RUNS = 3 if LONG else 1
 SECONDS = max(9.0, TICKETS / 12)
 ACTS_A_SECOND = 2.0
 MODEL_ATTEMPTS = 2
@@ -41,7 +43,11 @@ ENVIRONMENT = {
 
 def seeds() -> list[int]:
     given = os.environ.get("CHAOS_SEED")
-    return [int(seed) for seed in given.split(",")] if given else [SystemRandom().randrange(1_000_000)]
+    return (
+        [int(seed) for seed in given.split(",")]
+        if given
+        else [SystemRandom().randrange(1_000_000) for _ in range(RUNS)]
+    )
 
 
 # Named by their order: pytest-xdist collects in each of its processes, and each would draw another seed.

@@ -115,6 +115,11 @@ class Deployment:
         cursor = self.database.execute(query, parameters)
         return cursor.fetchall() if cursor.description else []
 
+    def reconnect(self) -> None:
+        """The test's own connection anew, after the server was killed."""
+        self.database.close()
+        self.database = self.stack.enter_context(psycopg.connect(self.database_url, autocommit=True))
+
     def story(self, tickets: Collection[Posted], at_most: int = 5) -> str:
         """The unfinished ones' trails and what they wait for, and what each process said last: for a failed test."""
         told = []
