@@ -5,6 +5,8 @@ UV ?= uv
 # What to hand on: make run ARGS="--port 8080", make test PYTEST_ARGS="tests/unit -x", make lock LOCK_ARGS=--upgrade
 ARGS ?=
 PYTEST_ARGS ?=
+# Tests wait more than they compute: three processes are right for two cores.
+TEST_PROCESSES ?= 3
 LOCK_ARGS ?=
 
 BIN := .venv/bin
@@ -23,6 +25,7 @@ help:
 	@echo 'make run    start Ticketflow here, with nothing else installed: http://127.0.0.1:8000'
 	@echo 'make demo   send the sample tickets through it and show what happens'
 	@echo 'make test   run every test'
+	@echo 'make chaos  break real processes for as long as it takes'
 	@echo 'make chaos  break real processes for long (CHAOS_SEED=1 replays, CHAOS_TICKETS=1000)'
 	@echo 'make check  format, lint, types, layers'
 	@echo 'make bench  measure it (JSON)'
@@ -40,7 +43,7 @@ bench: .venv/.installed-dev
 	@exec $(BIN)/ticketflow bench $(ARGS)
 
 test: .venv/.installed-dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 # The seed is printed; CHAOS_SEED and CHAOS_TICKETS are read from the environment.
 chaos: .venv/.installed-dev

@@ -9,21 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.forms import long_form
 from tests.support.deployment import Deployment, deployed
 from tests.support.gate import Gate
 from tests.support.model import Model
 from tests.support.nursery import Nursery
 from tests.support.processes import until
-from tests.support.rabbit_node import PROGRAM, RabbitNode, rabbit_node
+from tests.support.rabbit_node import RabbitNode, rabbit_node
 from ticketflow.broker.rabbitmq import DeadMessage, RabbitBroker
 
-pytestmark = [
-    pytest.mark.chaos,
-    long_form,
-    # A node of one's own can be killed where the program is installed; a RabbitMQ in a container is not ours to kill.
-    pytest.mark.skipif(PROGRAM is None, reason="rabbitmq-server is not installed"),
-]
+pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 
 from tests.chaos.asked import assert_explained
 from tests.chaos.customers import post_all
-from tests.chaos.forms import long_form
 from tests.support import services
 from tests.support.deployment import QUESTION, Deployment, deployed
 from tests.support.model import Model
@@ -43,7 +42,7 @@ def on_cluster(
 
 @pytest.mark.parametrize(
     "seconds_away",
-    [0.0, pytest.param(WORKER_PATIENCE_SECONDS + 3, marks=[long_form, pytest.mark.timeout(300)])],
+    [0.0, pytest.param(WORKER_PATIENCE_SECONDS + 3, marks=[pytest.mark.long_form, pytest.mark.timeout(300)])],
     ids=["started again at once", "away for longer than a worker waits"],
 )
 def test_a_killed_postgresql_delays_tickets_and_loses_none(
