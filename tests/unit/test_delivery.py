@@ -29,6 +29,11 @@ def wait(seconds: float, code: str) -> RetryLater:
     return RetryLater(timedelta(seconds=seconds), code)
 
 
+def excused(down_for: float, code: str) -> RetryLater:
+    """Until the provider is asked again, and then the first delay."""
+    return RetryLater(timedelta(seconds=down_for + 10), code, counts=False)
+
+
 MINUTES = timedelta(minutes=5)
 TABLE: list[tuple[Exception, int, Decision]] = [
     # A lost lease ends this worker's part, whatever the attempt.
@@ -40,6 +45,7 @@ TABLE: list[tuple[Exception, int, Decision]] = [
     (errors.ModelRefused("x"), 1, FailPermanently("model_refused")),
     (errors.Poison("x"), 1, FailPermanently("poison")),
     (errors.ConfigurationError("x"), 1, FailPermanently("configuration")),
+    (errors.ProviderRefused("x"), 1, FailPermanently("model_refused")),
     # What time may fix is tried again, later each time, and not for ever.
     (errors.ModelTimeout("x"), 1, wait(10, "model_timeout")),
     (errors.ModelTimeout("x"), 2, wait(20, "model_timeout")),
@@ -50,6 +56,9 @@ TABLE: list[tuple[Exception, int, Decision]] = [
     (errors.StepTimeout("x"), 1, wait(10, "step_timeout")),
     (errors.StoreUnavailable("x"), 1, wait(10, "store_unavailable")),
     (errors.BrokerUnavailable("x"), 1, wait(10, "broker_unavailable")),
+    # A ticket whose question was not even sent has used up nothing.
+    (errors.ProviderDown("x", timedelta(seconds=20)), 3, excused(20, "provider_down")),
+    (errors.ProviderDown("x"), 1, excused(0, "provider_down")),
     # The provider's own word counts where it asks for more patience than ours.
     (errors.RateLimited("x", MINUTES), 1, wait(300, "rate_limited")),
     (errors.RateLimited("x", timedelta(seconds=1)), 1, wait(10, "rate_limited")),
@@ -73,6 +82,44 @@ TABLE: list[tuple[Exception, int, Decision]] = [
 )
 def test_after_a_failure(error: Exception, attempt: int, decision: Decision) -> None:
     assert after_failure(error, attempt, POLICY, spread=0) == decision
+
+
+DOWN_TABLE: list[tuple[Exception, int, Decision]] = [
+    # While the provider is down as a whole, what may be its doing uses no attempt up, the last one neither.
+    (errors.ModelTimeout("x"), 1, excused(30, "model_timeout")),
+    (errors.ModelTimeout("x"), 3, excused(30, "model_timeout")),
+    (errors.ModelUnavailable("x"), 99, excused(30, "model_unavailable")),
+    (errors.StepTimeout("x"), 3, excused(30, "step_timeout")),
+    (errors.RateLimited("x"), 3, excused(30, "rate_limited")),
+    (errors.RateLimited("x", MINUTES), 3, excused(300, "rate_limited")),
+    (errors.RateLimited("x", timedelta.max), 3, excused(3600, "rate_limited")),
+    (errors.ProviderDown("x", timedelta(seconds=20)), 3, excused(30, "provider_down")),
+    # Everything else goes on as ever.
+    (errors.LeaseLost("x"), 3, StepAside("lease_lost")),
+    (errors.ProviderRefused("x"), 1, FailPermanently("model_refused")),
+    (errors.Poison("x"), 1, FailPermanently("poison")),
+    (errors.ModelOutputInvalid("x"), 2, wait(20, "model_output_invalid")),
+    (errors.ModelOutputInvalid("x"), 3, FailPermanently("model_output_invalid")),
+    (errors.StoreUnavailable("x"), 3, FailPermanently("store_unavailable")),
+    (ZeroDivisionError("x"), 3, FailPermanently("unexpected_error")),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "decision"),
+    DOWN_TABLE,
+    ids=[f"{type(error).__name__} in attempt {n}" for error, n, _ in DOWN_TABLE],
+)
+def test_after_a_failure_while_the_provider_is_down(error: Exception, attempt: int, decision: Decision) -> None:
+    assert after_failure(error, attempt, POLICY, spread=0, down_for=timedelta(seconds=30)) == decision
+
+
+def test_tickets_that_wait_for_the_provider_do_not_all_come_back_together() -> None:
+    down = errors.ProviderDown("x")
+    decisions = [after_failure(down, 1, POLICY, spread, down_for=timedelta(seconds=30)) for spread in (0, 0.5, 0.99)]
+    assert [decision.delay.total_seconds() for decision in decisions if isinstance(decision, RetryLater)] == [
+        40, 42.5, 44.95,
+    ]  # fmt: skip
 
 
 def test_every_terminal_and_transient_error_stands_in_the_table() -> None:
@@ -109,4 +156,4 @@ def test_a_ticket_that_loses_too_many_workers_is_taken_to_be_what_kills_them(tak
 def test_every_error_that_leads_to_a_retry_has_its_series() -> None:
     ends_no_attempt = {errors.StoreUnavailable, errors.BrokerUnavailable}
     codes = {kind.code for kind in set(errors.Transient.__subclasses__()) - ends_no_attempt}
-    assert set(RETRY_REASONS) == codes | {TAKEOVER, UNEXPECTED}
+    assert set(RETRY_REASONS) == codes | {errors.ProviderDown.code, TAKEOVER, UNEXPECTED}

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeGuard
 
 from ticketflow.domain.errors import (
+    PROVIDER_FAILURES,
     Cancelled,
     LeaseLost,
     ModelOutputInvalid,
     ModelTimeout,
     ModelUnavailable,
     Paused,
+    ProviderDown,
     RateLimited,
     StepTimeout,
     Terminal,
@@ -34,6 +37,7 @@ RETRY_REASONS = (
     ModelOutputInvalid.code,
     ModelTimeout.code,
     ModelUnavailable.code,
+    ProviderDown.code,
     RateLimited.code,
     StepTimeout.code,
     TAKEOVER,
@@ -44,10 +48,11 @@ RETRY_REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Put the ticket aside and try again as the next attempt."""
+    """Put the ticket aside and try again as the next attempt. ``counts``: whether this one was one of its few."""
 
     delay: timedelta
     code: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +91,32 @@ class RetryPolicy:
         return min(asked, max(MAX_ASKED_WAIT, self.ceiling))
 
 
-def after_failure(error: Exception, attempt: int, policy: RetryPolicy, spread: float) -> Decision:
+def may_be_the_provider(error: Exception) -> TypeGuard[Transient]:
+    """Whether this is what a ticket meets while the provider is down as a whole."""
+    return isinstance(error, (*PROVIDER_FAILURES, StepTimeout))
+
+
+def after_failure(
+    error: Exception, attempt: int, policy: RetryPolicy, spread: float, *, down_for: timedelta | None = None
+) -> Decision:
     """Decide what follows from ``error`` in attempt number ``attempt`` (from 1, without the excused ones).
 
     A lost lease ends this worker's part, and so does a person who paused or cancelled the ticket. Terminal errors fail
     at once. Transient ones are retried until ``max_attempts``, no sooner than the provider's ``retry_after`` as far as
     the policy grants it. An error that nobody foresaw is treated as transient: it may be a bug that the next deploy
     mends, and the attempts are bounded.
+
+    ``down_for``: the provider is down as a whole and will be asked again after that time. It is then to blame for
+    whatever may be its doing, and the attempt is excused; so is one in which it was not even asked.
     """
     if isinstance(error, LeaseLost | Cancelled | Paused):
         return StepAside(error.code)
     code = error.code if isinstance(error, TicketflowError) else UNEXPECTED
     if isinstance(error, Terminal):
         return FailPermanently(code)
+    if may_be_the_provider(error) and (down_for is not None or isinstance(error, ProviderDown)):
+        asked = max(down_for or timedelta(), error.retry_after or timedelta())
+        return RetryLater(policy.granted(asked) + policy.delay(1, spread), code, counts=False)
     if attempt >= policy.max_attempts:
         return FailPermanently(code)
     delay = policy.delay(attempt, spread)

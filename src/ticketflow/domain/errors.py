@@ -95,6 +95,12 @@ class ModelUnavailable(Transient):
     code = "model_unavailable"
 
 
+class ProviderDown(ModelUnavailable):
+    """The provider is down as a whole and was not even asked; ``retry_after`` is when it will be."""
+
+    code = "provider_down"
+
+
 class ModelTimeout(Transient):
     code = "model_timeout"
 
@@ -151,7 +157,22 @@ class ModelRefused(Terminal):
     code = "model_refused"
 
 
+class ProviderRefused(ModelRefused):
+    """The provider refuses whatever it is asked: the key, the model, the address or the account is at fault.
+
+    ``sure`` is False where it may be this one request after all.
+    """
+
+    def __init__(self, message: str, *, sure: bool = True) -> None:
+        super().__init__(message)
+        self.sure = sure
+
+
 class ConfigurationError(Terminal):
     """The configuration cannot work; the message names the variable."""
 
     code = "configuration"
+
+
+PROVIDER_FAILURES = (ModelTimeout, ModelUnavailable, RateLimited)
+"""The provider did not answer, which may be its fault as a whole or that of what it was asked."""
