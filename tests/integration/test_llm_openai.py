@@ -154,13 +154,29 @@ async def test_each_attempt_is_metered_also_when_none_succeeds(bench: Bench) -> 
     assert told[3].cost_micro_usd > 0
 
 
-@pytest.mark.parametrize("fault", ["rate_limit", "error"])
-async def test_a_wait_that_the_provider_asks_for_is_kept(bench: Bench, fault: str) -> None:
-    bench.server.faults.retry_after = "7"
-    bench.server.faults.next = [fault]
+async def test_a_wait_that_the_provider_asks_for_is_kept_by_every_call_and_not_added_to_the_pause(bench: Bench) -> None:
+    bench.server.faults.retry_after = "1.5"
+    bench.server.faults.next = ["rate_limit"]
+    model, loop = bench.model(), asyncio.get_running_loop()
+    begun = loop.time()
+    with pytest.raises(RateLimited):
+        await model.check()
+    limited = loop.time()
+    await asyncio.gather(*(model.ask(question()) for _ in range(5)))
+    assert loop.time() - begun >= 1.5
+    assert bench.server.stats.total == 6
+    bench.server.faults.next = ["rate_limit"]
+    await model.ask(question())
+    assert loop.time() - limited >= 3
+    assert 0.5 <= bench.slept[0] <= 1
+
+
+async def test_a_wait_that_nobody_asked_for_is_made_up(bench: Bench) -> None:
+    bench.server.faults.retry_after = ""
+    bench.server.faults.next = ["rate_limit"]
+    begun = asyncio.get_running_loop().time()
     await bench.model().ask(question())
-    waited = 7 if fault == "rate_limit" else 0
-    assert waited + 0.5 <= bench.slept[0] <= waited + 1.5
+    assert asyncio.get_running_loop().time() - begun >= 1
 
 
 async def test_a_wait_beyond_a_minute_is_left_to_the_caller(bench: Bench) -> None:

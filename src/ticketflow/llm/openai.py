@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, SecretStr
 from tenacity import (
     AsyncRetrying,
-    RetryCallState,
     retry_if_exception,
     stop_after_attempt,
     wait_exponential,
     wait_random,
 )
 
-from ticketflow.domain.errors import ConfigurationError, TicketflowError, Transient
+from ticketflow.domain.errors import ConfigurationError, ProviderDown, TicketflowError, Transient
+from ticketflow.llm.limits import LONGEST_STAY
 from ticketflow.llm.observe import ModelObserver, Outcome
 from ticketflow.llm.openai_errors import answered, masked, outcome_of, translate, vendor_errors
 from ticketflow.llm.port import AnswerT, Question, Reply, Usage
 from ticketflow.llm.prices import PriceList
 from ticketflow.llm.structured import as_data, clean, read_answer, response_format
+from ticketflow.llm.traffic import Traffic
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
 
 _BASE_URL = "https://api.openai.com/v1"
-_LONGEST_WAIT = timedelta(seconds=60)
 _CONNECT_SECONDS = 10.0
 _LONGEST_NAME = 200
 _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
@@ -61,9 +63,10 @@ class _Readiness(BaseModel):
 class OpenAIModel:
     """Asks an OpenAI-compatible endpoint, up to ``attempts`` times, each within ``timeout`` on the clock.
 
-    Between attempts it waits 0.5 s, 1 s, 2 s and so on up to 8 s, with jitter, and longer where the provider asks for
-    it; a wait beyond a minute is the caller's, who gets the error with ``retry_after`` at once. Everything is built
-    on first use, connections are kept, and nothing is reported to LangSmith, whatever the environment says.
+    Between attempts it waits 0.5 s, 1 s, 2 s and so on up to 8 s, with jitter; each attempt then waits for its turn in
+    ``traffic``, which also keeps the waits that the provider asks for. One beyond a minute is the caller's, who gets
+    the error with ``retry_after`` at once. Everything is built on first use, connections are kept, and nothing is
+    reported to LangSmith, whatever the environment says.
 
     ``Usage.calls`` counts the HTTP requests that got any answer. When every attempt fails, their usage has
     reached the question's meter and the observer.
@@ -79,6 +82,7 @@ class OpenAIModel:
         attempts: int = 3,
         prices: PriceList,
         observer: ModelObserver | None = None,
+        traffic: Traffic | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if not model:
@@ -90,6 +94,7 @@ class OpenAIModel:
         self._attempts = attempts
         self._prices = prices
         self._observer = observer
+        self._traffic = traffic or Traffic()
         self._sleep = sleep
         self._opening = asyncio.Lock()
         self._chat: ChatOpenAI | None = None
@@ -108,12 +113,13 @@ class OpenAIModel:
         tally = _Tally(self._model, question.meter)
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._attempts),
-            wait=_pause,
+            wait=_BACKOFF,
             retry=retry_if_exception(_worth_another),
             sleep=self._sleep,
             reraise=True,
         )
-        answer: AnswerT = await retrying(self._attempt, chain, messages, question.schema, tally)
+        turn = partial(self._traffic.attempt, question.waiting)
+        answer: AnswerT = await retrying(self._attempt, turn, chain, messages, question.schema, tally)
         return Reply(answer, tally.model, tally.usage)
 
     async def check(self) -> None:
@@ -121,13 +127,24 @@ class OpenAIModel:
         # outputs go together.
         chain = await self._chain(_Readiness)
         question = [("system", "Set `ready` to true."), ("human", as_data({}))]
-        await self._attempt(chain, question, _Readiness, _Tally(self._model))
+        await self._attempt(self._traffic.probe, chain, question, _Readiness, _Tally(self._model))
 
     async def aclose(self) -> None:
         if self._chat is not None:
             await self._chat.root_async_client.close()
 
     async def _attempt(
+        self,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
+        chain: Runnable[Any, BaseMessage],
+        messages: list[tuple[str, str]],
+        schema: type[AnswerT],
+        tally: _Tally,
+    ) -> AnswerT:
+        async with turn():
+            return await self._call(chain, messages, schema, tally)
+
+    async def _call(
         self,
         chain: Runnable[Any, BaseMessage],
         messages: list[tuple[str, str]],
@@ -212,12 +229,7 @@ class OpenAIModel:
         )
 
 
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: never less than the provider asks for."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, Transient) else None
-    return _BACKOFF(state) + (asked.total_seconds() if asked else 0.0)
-
-
 def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, Transient) and (error.retry_after or timedelta(0)) <= _LONGEST_WAIT
+    if isinstance(error, ProviderDown):
+        return False
+    return isinstance(error, Transient) and (error.retry_after or timedelta(0)) <= LONGEST_STAY

@@ -12,6 +12,7 @@ from ticketflow.domain.errors import (
     ModelRefused,
     ModelTimeout,
     ModelUnavailable,
+    ProviderRefused,
     RateLimited,
     TicketflowError,
 )
@@ -82,18 +83,19 @@ def _of_status(error: APIStatusError, secret: str) -> TicketflowError:
     said = _said(error, secret)
     if status == 429:
         if error.code in _OUT_OF_MONEY or error.type in _OUT_OF_MONEY:
-            return ModelRefused(f"the provider's quota is used up (429): {said}")
+            return ProviderRefused(f"the provider's quota is used up (429): {said}")
         return RateLimited("the provider limits the rate of calls (429)", wait)
     if status == 408:
         return ModelTimeout("the provider timed the request out (408)", wait)
     if status in (409, 425) or status >= 500:
         return ModelUnavailable(f"the provider failed ({status}): {said}", wait)
     if status == 401:
-        return ModelRefused("the provider refuses the API key (401)")
+        return ProviderRefused("the provider refuses the API key (401)")
     if status == 403:
-        return ModelRefused(f"the API key may not do this (403): {said}")
+        # Some gateways also say so to a single text that their moderation does not like.
+        return ProviderRefused(f"the API key may not do this (403): {said}", sure=False)
     if status == 404:
-        return ModelRefused(f"the provider does not know the model or the address (404): {said}")
+        return ProviderRefused(f"the provider does not know the model or the address (404): {said}")
     return ModelRefused(f"the provider refuses the request ({status}): {said}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -40,6 +41,9 @@ class Usage:
         }
 
 
+Waiting = Callable[[], AbstractContextManager[None]]
+
+
 def _unmetered(usage: Usage) -> None:
     """Nobody asked."""
 
@@ -53,6 +57,7 @@ class Question(Generic[AnswerT]):
     clearly parted; rules that read fields use ``material`` alone.
 
     ``meter`` is told what each attempt at an answer took, as soon as that is known: an error brings no ``Reply``.
+    ``waiting`` is put around every wait for a turn to ask, which is nobody's time limit to keep.
     """
 
     task: TaskName
@@ -61,6 +66,7 @@ class Question(Generic[AnswerT]):
     schema: type[AnswerT]
     prompt_version: str
     meter: Callable[[Usage], None] = field(default=_unmetered, repr=False, compare=False)
+    waiting: Waiting = field(default=nullcontext, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class Model(Protocol):
     """Anything that can answer a question.
 
     Raises ``ModelTimeout``, ``RateLimited``, ``ModelUnavailable`` or ``ModelOutputInvalid`` (all transient) after its
-    own retries are used up, and ``ModelRefused`` where asking again is useless.
+    own retries are used up, ``ProviderDown`` without asking while the provider is known to be down, and
+    ``ModelRefused`` where asking again is useless.
     """
 
     @property
@@ -87,7 +94,10 @@ class Model(Protocol):
     async def ask(self, question: Question[AnswerT]) -> Reply[AnswerT]: ...
 
     async def check(self) -> None:
-        """Ask one small question, once, and raise as ``ask`` would when it is not answered as it must be."""
+        """Ask one small question, once, and raise as ``ask`` would when it is not answered as it must be.
+
+        It is asked whatever is known of the provider.
+        """
         ...
 
     async def aclose(self) -> None: ...
