@@ -6,6 +6,7 @@ The ticket itself is not in the state. It stands in its row, and every run gets 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -15,7 +16,7 @@ from ticketflow.db.reads import PastTicket
 from ticketflow.domain.routing import Rule
 from ticketflow.domain.tickets import Ticket
 from ticketflow.knowledge.library import Hit
-from ticketflow.llm.port import Model, Usage
+from ticketflow.llm.port import Model, Usage, Waiting
 
 FLOW_VERSION = "1"
 """Raised when a change to the graph could surprise tickets that are under way."""
@@ -123,8 +124,9 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One ticket's run through the graph."""
+    """One ticket's run through the graph. ``waiting`` goes around what does not count against the step's time limit."""
 
     ticket: Ticket
     tools: Tools
     recorder: Recorder
+    waiting: Waiting = nullcontext

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -48,8 +49,8 @@ def framed(name: str, step: Step) -> Node:
         outcome_label = "error"
         limit = context.tools.step_limit.total_seconds()
         try:
-            async with asyncio.timeout(limit):
-                outcome = await step(state, context)
+            async with asyncio.timeout(limit) as clock:
+                outcome = await step(state, replace(context, waiting=lambda: _stopped(clock)))
             outcome_label = "ok"
         except TimeoutError as error:
             outcome_label = "timeout"
@@ -79,6 +80,20 @@ def framed(name: str, step: Step) -> Node:
     return node
 
 
+@contextlib.contextmanager
+def _stopped(clock: asyncio.Timeout) -> Iterator[None]:
+    """The step's clock stands while it waits for its turn: a long line is no slow step. One wait at a time."""
+    due, loop = clock.when(), asyncio.get_running_loop()
+    if due is None:
+        raise RuntimeError("the clock stands already")
+    left = due - loop.time()
+    clock.reschedule(None)
+    try:
+        yield
+    finally:
+        clock.reschedule(loop.time() + left)
+
+
 def spent(state: State) -> Usage:
     """What the run's model calls have cost so far."""
     return Usage(**state.get("usage", {}))
@@ -97,6 +112,7 @@ async def ask(
             schema=schema,
             prompt_version=instructions.version,
             meter=context.recorder.spend,
+            waiting=context.waiting,
         )
     )
     answer = reply.answer.model_dump(mode="json")
