@@ -67,6 +67,9 @@ class Settings(BaseSettings):
 
     model_timeout_seconds: float = Field(60, gt=0, le=600)
     model_attempts: int = Field(3, ge=1, le=10)
+    model_concurrency: int | None = Field(None, ge=1, le=5000)
+    model_requests_per_minute: int | None = Field(None, ge=1, le=1_000_000)
+    breaker_failures: int = Field(5, ge=1, le=1000)
     step_timeout_seconds: float = Field(240, gt=0, le=3600)
     price_input_per_million: float | None = Field(None, ge=0)
     price_output_per_million: float | None = Field(None, ge=0)

@@ -30,8 +30,11 @@ from ticketflow.domain.delivery import RETRY_REASONS
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
 from ticketflow.domain.tickets import TERMINAL, Channel, Status, WaitingFor
 from ticketflow.knowledge.library import Library
+from ticketflow.llm.breaker import Breaker
+from ticketflow.llm.limits import Limits
 from ticketflow.llm.observe import Outcome
 from ticketflow.llm.port import Model, Usage
+from ticketflow.llm.traffic import Traffic
 from ticketflow.services.dead_letters import DeadLetters
 from ticketflow.services.inspect import Inspect
 from ticketflow.services.intake import Intake
@@ -101,6 +104,9 @@ class Measured:
     def lease_lost(self) -> None:
         self._metrics.lease_lost.inc()
 
+    def breaker_changed(self, is_open: bool) -> None:
+        self._metrics.llm_breaker_open.set(int(is_open))
+
     def answered(self, model: str, outcome: Outcome, usage: Usage) -> None:
         self._metrics.llm_requests.labels(model, outcome).inc()
         self._metrics.llm_tokens.labels(model, "input").inc(usage.input_tokens)
@@ -122,6 +128,8 @@ class Application:
     broker: Broker
     relay: Relay
     library: Library
+    traffic: Traffic
+    """What this process may ask the model provider, where it has a worker that does."""
     intake: Intake
     steer: Steer
     dead_letters: DeadLetters
@@ -131,12 +139,16 @@ class Application:
     broker_label: str
 
     async def readiness(self) -> dict[str, str]:
-        """``ok`` or the error's code for database and broker."""
+        """``ok`` or the error's code for database, broker, and the model where this process asks one."""
         database, broker = await asyncio.gather(_answers(self.reads.ping()), _answers(self.broker.ping()))
-        return {
+        checks = {
             "database": "ok" if database else StoreUnavailable.code,
             "broker": "ok" if broker else BrokerUnavailable.code,
         }
+        breaker = self.traffic.breaker
+        if breaker.watched:
+            checks["model"] = breaker.cause.code if breaker.cause else "ok"
+        return checks
 
     async def refresh_gauges(self) -> None:
         """Bring the gauges that only database and broker know up to date; what is away keeps its last value."""
@@ -223,6 +235,7 @@ async def connected(
             broker=broker,
             relay=relay,
             library=Library(gateway),
+            traffic=_traffic(settings, observer),
             intake=Intake(commits, observer),
             steer=steer,
             dead_letters=DeadLetters(commits, reads, outbox, steer),
@@ -252,8 +265,13 @@ def _broker(settings: Settings, gateway: Gateway, reads: Reads) -> tuple[Broker,
     return RabbitBroker(settings.rabbitmq_url.get_secret_value(), record), "RabbitMQ (RABBITMQ_URL)"
 
 
-def model(settings: Settings, observer: Measured) -> Model:
-    """The configured model, or the offline rules, which say so."""
+def _traffic(settings: Settings, observer: Measured) -> Traffic:
+    breaker = Breaker(settings.breaker_failures, observer.breaker_changed)
+    return Traffic(breaker, Limits(settings.model_concurrency, settings.model_requests_per_minute))
+
+
+def model(settings: Settings, observer: Measured, traffic: Traffic | None = None) -> Model:
+    """The configured model, or the offline rules, which say so. A process's calls all go through its ``traffic``."""
     if settings.model_label is None:
         from ticketflow.llm.offline import OfflineModel
 
@@ -277,6 +295,7 @@ def model(settings: Settings, observer: Measured) -> Model:
         attempts=settings.model_attempts,
         prices=prices,
         observer=observer,
+        traffic=traffic,
     )
 
 

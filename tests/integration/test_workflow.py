@@ -186,18 +186,19 @@ async def test_a_step_that_fails_later_goes_on_where_it_stopped(database_url: st
     assert model.stats.calls == {"classify": 1, "extract": 1, "draft": 2, "review": 1}
 
 
-async def test_an_outage_that_lasts_ends_in_a_dead_letter_that_can_be_redriven(
+async def test_what_the_provider_fails_on_again_and_again_ends_in_a_dead_letter_that_can_be_redriven(
     database_url: str, model: OpenAIServer
 ) -> None:
     async with at_work(database_url, model, model_attempts=1, max_attempts=2) as api:
-        model.faults.error_every = 1
+        # The third call is the worker's own question whether the provider is down as a whole.
+        model.faults.next = ["error"] * 2
         ticket_id = await api.ticket(subject="Password", body="I cannot log in to my account.")
         ticket = await ended(api, ticket_id)
         assert (ticket["status"], ticket["attempt"]) == ("failed_permanent", 2)
         assert (ticket["error"]["code"], ticket["error"]["step"]) == ("model_unavailable", "classify")
         [letter] = (await api.http.get("/dead-letters")).json()["items"]
         assert letter["ticket_id"] == str(ticket_id)
-        model.reset()
+        assert model.stats.answered == {"other": 1}
         assert (await api.http.post(f"/dead-letters/{letter['id']}/redrive")).status_code == 200
         ticket = await ended(api, ticket_id, lambda now: now["status"] == "completed")
         assert ticket["attempt"] == 3
@@ -219,9 +220,9 @@ async def test_a_key_that_is_refused_fails_at_once_and_is_not_repeated(database_
 async def test_every_metric_that_is_declared_is_recorded(database_url: str, model: OpenAIServer) -> None:
     """One eventful minute of a worker, scraped all the while: no series may stay at zero."""
     model.faults.latency_seconds = 0.1
-    model.faults.next = ["error"] * 3
+    model.faults.next = ["error"] * 4
     async with at_work(
-        database_url, model, worker_concurrency=1, retry_base_seconds=0.3, retry_ceiling_seconds=1
+        database_url, model, worker_concurrency=1, retry_base_seconds=0.3, retry_ceiling_seconds=1, breaker_failures=3
     ) as api:
         await api.app.reads.record_dead_message(uuid4(), None, "message", "not JSON", {"body": "{"})
         tickets = [await api.ticket() for _ in range(4)]

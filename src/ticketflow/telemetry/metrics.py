@@ -60,6 +60,11 @@ class Metrics:
         self.llm_requests = Counter("llm_requests", "Calls to the model", ["model", "outcome"], registry=registry)
         self.llm_tokens = Counter("llm_tokens", "Tokens sent and received", ["model", "kind"], registry=registry)
         self.llm_cost_usd = Counter("llm_cost_usd", "What the model calls cost", ["model"], registry=registry)
+        self.llm_breaker_open = Gauge(
+            "llm_breaker_open",
+            "1 while this process holds the model provider for down and asks it nothing",
+            registry=registry,
+        )
         self.db_commit_batch_size = Histogram(
             "db_commit_batch_size",
             "Changes that travelled in one database call",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
 from ticketflow.broker.messages import WakeUpMessage, parse
-from ticketflow.broker.port import Broker, Consumer, Delivery
+from ticketflow.broker.port import Broker, Delivery
 from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown
@@ -26,10 +26,13 @@ from ticketflow.domain.delivery import (
     StepAside,
     after_failure,
     kills_workers,
+    may_be_the_provider,
 )
 from ticketflow.domain.errors import Cancelled, LeaseLost, Paused, Poison, StoreUnavailable, TicketflowError
 from ticketflow.domain.tickets import Status
+from ticketflow.llm.breaker import Breaker
 from ticketflow.telemetry.logs import redacted
+from ticketflow.worker.receiving import Receiving
 from ticketflow.worker.run import TicketRun
 from ticketflow.workflow.state import RunContext, Tools
 
@@ -80,60 +83,30 @@ class WorkerParts:
     tools: Tools
     policy: RetryPolicy
     observer: WorkerObserver
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 class Worker:
-    """Works on up to ``concurrency`` tickets at once until ``stop`` is called."""
+    """Works on up to ``concurrency`` tickets at once until ``stop`` is called, and on none while the model is away."""
 
     def __init__(self, parts: WorkerParts, concurrency: int) -> None:
         self._parts = parts
-        self._concurrency = concurrency
-        self._stopping = asyncio.Event()
         self._active: dict[UUID, _Active] = {}
-        self._handling: set[asyncio.Task[None]] = set()
         self._look_at_leases = asyncio.Event()
+        self._receiving = Receiving(parts.broker, parts.breaker, concurrency, self._handle)
 
     def stop(self) -> None:
         """Take nothing new. ``run`` returns once what is under way has ended or its time is up."""
-        self._stopping.set()
+        self._receiving.stop()
 
     async def run(self, drain_seconds: float) -> None:
-        """Consume until ``stop``, then drain: what has not ended after ``drain_seconds`` is released for others."""
+        """Work until ``stop``, then drain: what has not ended after ``drain_seconds`` is released for others."""
         heartbeat = asyncio.create_task(self._keep_leases())
         try:
-            async with self._parts.broker.consume(self._concurrency) as consumer:
-                await self._consume(consumer)
-                await self._drain(drain_seconds)
+            await self._receiving.run(drain_seconds)
         finally:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
-
-    async def _consume(self, consumer: Consumer) -> None:
-        slots = asyncio.Semaphore(self._concurrency)
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            while not self._stopping.is_set():
-                if not await _first(slots.acquire(), stopping):
-                    break
-                delivery = await _first(consumer.next(), stopping)
-                if delivery is None:
-                    break
-                task = asyncio.create_task(self._handle(delivery))
-                self._handling.add(task)
-                task.add_done_callback(self._handling.discard)
-                task.add_done_callback(lambda _: slots.release())
-        finally:
-            stopping.cancel()
-
-    async def _drain(self, seconds: float) -> None:
-        log.info("worker.draining", tickets=len(self._handling), grace_seconds=seconds)
-        if self._handling:
-            await asyncio.wait(self._handling, timeout=seconds)
-        leftovers = list(self._handling)
-        for task in leftovers:
-            task.cancel()
-        await asyncio.gather(*leftovers, return_exceptions=True)
-        log.info("worker.drained", released=len(leftovers))
 
     async def _handle(self, delivery: Delivery) -> None:
         try:
@@ -258,15 +231,22 @@ class Worker:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - after_failure is the table that decides what every error means
+            down_for = await self._provider_down_for(run, error)
             # A decision once made is carried out, even while the worker is being stopped.
-            await asyncio.shield(self._settle_failure(run, error))
+            await asyncio.shield(self._settle_failure(run, error, down_for))
         else:
             self._ended(lease, Status.COMPLETED)
 
-    async def _settle_failure(self, run: TicketRun, error: Exception) -> None:
-        ticket = run.lease.ticket
-        counted = ticket.attempt - ticket.excused_attempts
-        decision = after_failure(error, counted, self._parts.policy, random.random())
+    async def _provider_down_for(self, run: TicketRun, error: Exception) -> timedelta | None:
+        """Whether the provider as a whole is to blame, as ``after_failure`` wants to know it. No ticket fails for good
+        by the provider's doing without having it asked once more."""
+        if not may_be_the_provider(error):
+            return None
+        last = run.counted >= self._parts.policy.max_attempts
+        return await self._parts.breaker.down(make_sure=last)
+
+    async def _settle_failure(self, run: TicketRun, error: Exception, down_for: timedelta | None) -> None:
+        decision = after_failure(error, run.counted, self._parts.policy, random.random(), down_for=down_for)
         message = presentable(error)
         if not isinstance(error, TicketflowError):
             log.error("ticket.unexpected_error", step=run.step, exc_info=error)
@@ -339,13 +319,3 @@ def presentable(error: Exception) -> str:
     """The error in one line for trail, dead letter and log: no secrets, no control characters, at most 500 long."""
     text = redacted(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
     return "".join(character if character.isprintable() else " " for character in text)[:500]
-
-
-async def _first(wanted: Coroutine[Any, Any, Any], stopping: asyncio.Task[Any]) -> Any:
-    """What ``wanted`` gives, or None when stopping comes first."""
-    task = asyncio.ensure_future(wanted)
-    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        return task.result()
-    task.cancel()
-    return None

@@ -50,6 +50,11 @@ class TicketRun:
     def saved(self) -> Mapping[str, Any] | None:
         return self.lease.checkpoint
 
+    @property
+    def counted(self) -> int:
+        """The number of this attempt, from 1, without the excused ones."""
+        return self.lease.ticket.attempt - self.lease.ticket.excused_attempts
+
     def begin(self, step: str) -> None:
         self.step = step
 
@@ -100,7 +105,7 @@ class TicketRun:
                 self._event(
                     EventType.STATUS_CHANGE,
                     {"from": Status.PROCESSING, "to": Status.WAITING, "reason": decision.code},
-                    {"status": Status.WAITING, "waiting_for": WaitingFor.RETRY},
+                    {"status": Status.WAITING, "waiting_for": WaitingFor.RETRY, **self._excuse(decision)},
                 ),
             ],
             if_paused=[error],
@@ -126,6 +131,9 @@ class TicketRun:
             release=True,
             dead_letter=DeadLetter(decision.code, message, error),
         )
+
+    def _excuse(self, decision: RetryLater) -> dict[str, Any]:
+        return {} if decision.counts else {"excused_attempts": self.lease.ticket.excused_attempts + 1}
 
     async def _commit(
         self,

@@ -37,7 +37,7 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
     """A worker on a connected application, with its upkeep loops running. ``around`` may put something before its
     model."""
     settings = app.settings
-    asked = around(wiring.model(settings, app.observer))
+    asked = around(wiring.model(settings, app.observer, app.traffic))
     flows = wiring.flows(app)
     parts = WorkerParts(
         broker=app.broker,
@@ -51,12 +51,14 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
             timedelta(seconds=settings.retry_ceiling_seconds),
         ),
         observer=app.observer,
+        breaker=app.traffic.breaker,
     )
     upkeep = asyncio.create_task(
         Upkeep(app.outbox, app.commits, app.relay, timedelta(seconds=settings.sweep_after_seconds)).run()
     )
     try:
-        yield Working(Worker(parts, settings.worker_concurrency), asked)
+        async with app.traffic.breaker.probing(asked.check):
+            yield Working(Worker(parts, settings.worker_concurrency), asked)
     finally:
         upkeep.cancel()
         await asyncio.gather(upkeep, return_exceptions=True)

@@ -45,7 +45,7 @@ async def health() -> Response:
 
 @router.get("/ready", responses=answers(ReadyOut, 503))
 async def ready(app: App, calling: Calling) -> Response:
-    """Whether requests can be served; a 503 names the part that is away. A broker that is away delays tickets only."""
+    """Whether requests can be served; a 503 names the part that is away. Without broker or model, tickets only wait."""
     checks = await app.readiness()
     if checks["database"] != "ok":
         return problem(
