@@ -90,19 +90,67 @@ begin
     for update skip locked);
 end $$;
 
+-- What is due ------------------------------------------------------------------------------------------------------
+
+-- As before, but for now() in the place of clock_timestamp(): that one may change from row to row, so no index can be
+-- asked for what is before it, and each look read all that is not due yet.
+
+-- {limit, hold_ms, sent: [ids]} -> [{id, ticket_id, lane, reason, headers, created_at}]
+-- Deletes what the caller has published and takes the next rows, in one call.
+create or replace function ticketflow_outbox_take(args jsonb) returns jsonb language plpgsql as $$
+declare
+  taken jsonb;
+begin
+  if jsonb_array_length(coalesce(args->'sent', '[]')) > 0 then
+    delete from outbox where id = any (array(select value::bigint from jsonb_array_elements_text(args->'sent')));
+  end if;
+  with next as (
+    select id from outbox where available_at <= now()
+    order by available_at, id limit (args->>'limit')::integer for update skip locked
+  ), moved as (
+    update outbox o
+    set available_at = clock_timestamp() + (args->>'hold_ms')::double precision * interval '1 millisecond'
+    from next where o.id = next.id returning o.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'ticket_id', ticket_id, 'lane', lane, 'reason', reason,
+    'headers', headers, 'created_at', created_at) order by id), '[]') into taken from moved;
+  return taken;
+end $$;
+
+-- {limit, hold_ms} -> [{ticket_id, kind, ticket: {...}}]; the change that acts on a timer cancels it, guarded by version.
+create or replace function ticketflow_timers_due(args jsonb) returns jsonb language sql as $$
+  with due as (
+    select ticket_id, kind from timers
+    where due_at <= now() and taken_until <= now()
+    order by due_at limit (args->>'limit')::integer for update skip locked
+  ), taken as (
+    update timers t
+    set taken_until = clock_timestamp() + (args->>'hold_ms')::double precision * interval '1 millisecond'
+    from due where t.ticket_id = due.ticket_id and t.kind = due.kind returning t.ticket_id, t.kind
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('ticket_id', taken.ticket_id, 'kind', taken.kind, 'ticket', to_jsonb(t))),
+                  '[]')
+  from taken left join tickets t on t.id = taken.ticket_id;
+$$;
+
 -- Dead letters -----------------------------------------------------------------------------------------------------
 
 -- {limit, after: {created_at, id}, all, kind?, reason?} -> [dead letter, ...], newest first
-create or replace function ticketflow_dead_letters(args jsonb) returns jsonb language sql stable as $$
-  select coalesce(jsonb_agg(to_jsonb(d) order by d.created_at desc, d.id desc), '[]') from (
+create or replace function ticketflow_dead_letters(args jsonb) returns jsonb language plpgsql stable as $$
+declare
+  found_ jsonb;
+begin
+  -- Only a condition that stands there by itself lets the open ones be read from their index.
+  execute 'select coalesce(jsonb_agg(to_jsonb(d) order by d.created_at desc, d.id desc), ''[]'') from (
     select * from dead_letters
-    where (redriven_at is null or coalesce((args->>'all')::boolean, false))
-      and (not args ? 'kind' or kind = args->>'kind')
-      and (not args ? 'reason' or reason = args->>'reason')
-      and (not args ? 'after' or
-           (created_at, id) < ((args->'after'->>'created_at')::timestamptz, (args->'after'->>'id')::uuid))
-    order by created_at desc, id desc limit (args->>'limit')::integer) d;
-$$;
+    where ' || case when coalesce((args->>'all')::boolean, false) then 'true' else 'redriven_at is null' end || '
+      and (not $1 ? ''kind'' or kind = $1->>''kind'')
+      and (not $1 ? ''reason'' or reason = $1->>''reason'')
+      and (not $1 ? ''after'' or
+           (created_at, id) < (($1->''after''->>''created_at'')::timestamptz, ($1->''after''->>''id'')::uuid))
+    order by created_at desc, id desc limit ($1->>''limit'')::integer) d' into found_ using args;
+  return found_;
+end $$;
 
 -- {limit, after: {created_at, id}, kind?, reason?} -> [{letter, ticket}, ...]: open ones, oldest first; ticket may be null
 create function ticketflow_dead_letters_open(args jsonb) returns jsonb language sql stable as $$
