@@ -9,6 +9,12 @@ comment on column tickets.excused_attempts is
 -- a machine whose clock is behind, the newest checkpoint has not the greatest id.
 alter table checkpoints add column position bigint generated always as identity;
 
+-- Every Change and not only the last: one that a slow network kept may come again after the holder has gone on.
+alter table leases add column change_ids uuid[] not null default '{}';
+update leases set change_ids = array[last_change_id] where last_change_id is not null;
+alter table leases drop column last_change_id;
+comment on column leases.change_ids is 'What was committed under this token.';
+
 create or replace function ticketflow_store(t tickets) returns void language sql as $$
   update tickets set
     status = $1.status, waiting_for = $1.waiting_for, category = $1.category, priority = $1.priority, tags = $1.tags,
@@ -148,7 +154,7 @@ begin
         return coalesce(ticketflow_first_outcome(tid, change_id),
           jsonb_build_object('status', 'refused', 'reason', 'lease', 'version', t.version, 'ticket_status', t.status));
       end if;
-      if holder.last_change_id = change_id then
+      if change_id = any (holder.change_ids) then
         return ticketflow_first_outcome(tid, change_id);
       end if;
       if t.status <> guard->>'status' then
@@ -157,7 +163,7 @@ begin
       if coalesce((guard->>'release')::boolean, false) then
         delete from leases where leases.ticket_id = tid;
       else
-        update leases set last_change_id = change_id, takeovers = 0 where leases.ticket_id = tid;
+        update leases set change_ids = change_ids || change_id, takeovers = 0 where leases.ticket_id = tid;
       end if;
     else
       raise exception 'unknown guard %', guard_kind using errcode = 'check_violation';
@@ -284,7 +290,7 @@ begin
               at + (args->>'ttl_ms')::double precision * interval '1 millisecond', ended)
       on conflict (ticket_id) do update
         set token = excluded.token, worker = excluded.worker, expires_at = excluded.expires_at,
-            takeovers = excluded.takeovers, released = false, last_change_id = null;
+            takeovers = excluded.takeovers, released = false, change_ids = '{}';
       delete from wake_ups where wake_ups.ticket_id = t.id;
     end if;
     outcomes[claim.ordinality] := jsonb_build_object('status', 'claimed', 'ticket', to_jsonb(t), 'takeovers', ended,

@@ -124,6 +124,19 @@ async def test_a_change_sent_again_returns_its_first_outcome_and_appends_nothing
     assert everything(database_url) == before
 
 
+async def test_a_change_that_comes_again_after_its_holder_went_on_appends_nothing(
+    commits: Commits, leases: Leases, database_url: str
+) -> None:
+    """A slow network may deliver a call a second time when the answer to a repetition was acted on long ago."""
+    lease = await claimed(leases, await new_ticket(commits))
+    steps = [under(lease, step_done(step)) for step in ("classify", "extract", "research")]
+    versions = [await applied(commits, step) for step in steps]
+    before = everything(database_url)
+    for step, version in zip(steps, versions, strict=True):
+        assert await commits.apply(step) == Applied(version, repeated=True)
+    assert everything(database_url) == before
+
+
 @pytest.mark.parametrize("guard", ["create", "version", "release"])
 async def test_a_change_sent_again_late_still_returns_its_first_outcome(
     commits: Commits, leases: Leases, others: Leases, database_url: str, guard: str
