@@ -300,6 +300,24 @@ begin
   return to_jsonb(outcomes);
 end $$;
 
+-- {ttl_ms, leases: [{ticket_id, token}]} -> [ticket ids that are no longer ours]
+-- What we gave back meanwhile stays free for whoever comes, and is not lost.
+create or replace function ticketflow_extend(args jsonb) returns jsonb language sql as $$
+  with wanted as (
+    select (value->>'ticket_id')::uuid as ticket_id, (value->>'token')::uuid as token
+    from jsonb_array_elements(args->'leases')
+  ), mine as (
+    select l.ticket_id, l.released from leases l join wanted w on w.ticket_id = l.ticket_id and w.token = l.token
+    order by l.ticket_id for update of l
+  ), extended as (
+    update leases l
+    set expires_at = clock_timestamp() + (args->>'ttl_ms')::double precision * interval '1 millisecond'
+    from mine where l.ticket_id = mine.ticket_id and not mine.released
+  )
+  select coalesce(jsonb_agg(w.ticket_id), '[]') from wanted w
+  where w.ticket_id not in (select ticket_id from mine);
+$$;
+
 -- {ttl_ms, leases: [{ticket_id, token}]} -> [{ticket_id, ticket_status}] of those that are no longer ours
 create function ticketflow_keep_leases(args jsonb) returns jsonb language sql as $$
   select coalesce(jsonb_agg(jsonb_build_object('ticket_id', lost.id,

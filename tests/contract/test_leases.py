@@ -154,6 +154,16 @@ async def test_a_released_ticket_is_woken_and_claimed_at_once(
     assert (await claimed(others, ticket_id)).ticket.id == ticket_id
 
 
+async def test_a_heartbeat_that_meets_a_release_does_not_keep_the_ticket_from_others(
+    commits: Commits, leases: Leases, others: Leases
+) -> None:
+    """Both may be on their way at the same time, each on its own connection."""
+    lease = await claimed(leases, await new_ticket(commits))
+    await leases.release([lease])
+    assert await leases.extend([lease]) == {}
+    assert (await claimed(others, lease.ticket.id)).takeovers == 0
+
+
 async def test_workers_that_were_stopped_are_not_counted_as_lost(
     commits: Commits, leases: Leases, others: Leases, reads: Reads
 ) -> None:
