@@ -25,7 +25,6 @@ help:
 	@echo 'make run    start Ticketflow here, with nothing else installed: http://127.0.0.1:8000'
 	@echo 'make demo   send the sample tickets through it and show what happens'
 	@echo 'make test   run every test'
-	@echo 'make chaos  break real processes for as long as it takes'
 	@echo 'make chaos  break real processes for long (CHAOS_SEED=1 replays, CHAOS_TICKETS=1000)'
 	@echo 'make check  format, lint, types, layers'
 	@echo 'make bench  measure it (JSON)'

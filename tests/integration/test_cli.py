@@ -172,7 +172,7 @@ def test_the_demo_fits_a_narrow_screen_with_every_column(cli: Cli) -> None:
 def test_bench_prints_ratios_and_calls_as_json(cli: Cli, database: str) -> None:
     with data_folder() as folder:
         choice = {"DATABASE_URL": "", "TICKETFLOW_DATA_DIR": str(folder)} if database == "embedded" else {}
-        done = cli("bench", "--rounds", "1", "--tickets", "6", "--in-flight", "3", **choice)
+        done = cli("bench", "durable-steps", "--rounds", "1", "--tickets", "6", "--in-flight", "3", **choice)
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout)["rows"]
     assert all(rate["min"] > 0 for rate in row["tickets_per_second"].values())
@@ -180,6 +180,14 @@ def test_bench_prints_ratios_and_calls_as_json(cli: Cli, database: str) -> None:
     calls = row["database_calls_per_ticket"]["alone_by_function"]
     assert calls["ticketflow_claim"] == 1
     assert calls["ticketflow_commit"] == 6
+
+
+def test_bench_tells_how_long_a_killed_workers_tickets_stand_still(cli: Cli) -> None:
+    done = cli("bench", "takeover", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(done.stdout)["rows"]
+    assert (row["in_flight"], set(row["seconds"])) == (100, {"embedded"})
+    assert row["seconds"]["embedded"]["median"] > 0
 
 
 def test_bench_knows_its_rows(cli: Cli) -> None:

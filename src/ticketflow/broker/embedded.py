@@ -107,9 +107,10 @@ class EmbeddedConsumer:
     def __init__(self, gateway: Gateway, concurrency: int, takeover: timedelta, news: asyncio.Event) -> None:
         self._gateway = gateway
         self._concurrency = concurrency
-        # The last sign of life may come just before the end, and the others' look just before that was too long ago.
-        self.beat_every = takeover / 4
-        self.gone_after = takeover - self.beat_every
+        # The last sign of life may come just before the end, and the others' look just before that was too long ago;
+        # what is left is for the claims of those who take over.
+        self.beat_every = takeover / 6
+        self.gone_after = 4 * self.beat_every
         self._news = news
         self._id = str(uuid4())
         self.inbox: Inbox[EmbeddedDelivery] = Inbox()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
 
 from ticketflow import wiring
-from ticketflow.bench import durable_steps
+from ticketflow.bench import durable_steps, takeover
 from ticketflow.cli.console import err, fail, say_json
 from ticketflow.cli.throwaway import throwaway_database
 from ticketflow.domain.errors import TicketflowError
@@ -15,7 +19,20 @@ from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.worker.main import event_loop
 
-ROWS = {"durable-steps": durable_steps.measure}
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a row is measured with. ``database`` gives the connection string of an empty one, as a context."""
+
+    database: Callable[[], AbstractAsyncContextManager[str]]
+    plan: durable_steps.Plan
+    settings: Settings
+
+
+ROWS: dict[str, Callable[[Bench], Awaitable[dict[str, Any]]]] = {
+    "durable-steps": lambda bench: durable_steps.measure(bench.database, bench.plan),
+    "takeover": lambda bench: takeover.measure(bench.database, bench.settings, bench.plan.rounds),
+}
 
 
 def bench(settings: Settings, rows: list[str], plan: durable_steps.Plan) -> int:
@@ -26,8 +43,8 @@ def bench(settings: Settings, rows: list[str], plan: durable_steps.Plan) -> int:
         measured = []
         async with wiring.database(settings) as (server, _):
             for name in rows or list(ROWS):
-                err.print(f"{name}: {plan.rounds} rounds of {plan.tickets} tickets a contender ...")
-                measured.append(await ROWS[name](lambda: throwaway_database(server, "bench"), plan))
+                err.print(f"{name}: {plan.rounds} rounds ...")
+                measured.append(await ROWS[name](Bench(lambda: throwaway_database(server, "bench"), plan, settings)))
         say_json(
             {
                 "python": platform.python_version(),
