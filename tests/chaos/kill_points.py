@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,9 @@ PATIENT = {
 }
 """Neither a lease that runs out nor the sweeper can be what moves a ticket on; a worker has one ticket in hand."""
 
+READY = ("broker.consuming", "worker.started")
+"""What a worker says when it receives, with RabbitMQ and with the embedded queue."""
+
 
 @dataclass(frozen=True, order=True)
 class KillPoint:
@@ -49,6 +53,10 @@ class Theatre:
         self._rabbitmq_url = rabbitmq_url
         self._records = count()
         deployment.environment |= PATIENT
+        if rabbitmq_url is None:
+            # Here a dead worker is noticed by its silence.
+            del deployment.environment["RABBITMQ_URL"]
+            deployment.environment["TICKETFLOW_LEASE_SECONDS"] = "1"
         self._healthy_api = deployment.api()
         self._address = deployment.address
 
@@ -57,15 +65,12 @@ class Theatre:
         records = {role: self.deployment.folder / f"{next(self._records)}.{role}" for role in (API, WORKER)}
         api, [address] = self._apis([{RECORD: str(records[API])}], scenario)
         worker = self.deployment.worker(**scenario.environment, **{RECORD: str(records[WORKER])})
-        _ready([worker])
+        self._ready([worker])
         stage = self._stage([worker], [worker], [address, self._address])
         tickets = scenario.play(stage) or []
         self._others_end(scenario, tickets, worker)
         stage.until(lambda: stage.in_status(tickets, *ENDED), f"{scenario.name} to end")
-        for process in (*api, worker):
-            process.popen.terminate()
-        for process in (*api, worker):
-            process.popen.wait(20)
+        _leave([*api, worker])
         assert stage.in_status(tickets, scenario.ends[0]), self.deployment.statuses()
         return {KillPoint(role, place) for role, path in records.items() for place in _lines(path)}
 
@@ -86,7 +91,7 @@ class Theatre:
             stage = self._stage(victims, [successor], [*addresses, self._address])
         else:
             victims = [self.deployment.worker(**scenario.environment, **kill) for kill in doomed]
-            _ready(victims)
+            self._ready(victims)
             stage = self._stage(victims, victims, [self._address])
         tickets: list[Posted] = []
         for _ in range(ROUNDS):
@@ -95,9 +100,8 @@ class Theatre:
             played = scenario.play(stage)
             stage.until(lambda played=played: self._still(played), f"{scenario.name} to be played")
             tickets += played
-        died = {point for point, victim in zip(points, victims, strict=True) if victim.popen.poll() == -9}
-        for victim in stage.alive():
-            victim.kill()
+        _leave(stage.alive())
+        died = {point for point, victim in zip(points, victims, strict=True) if victim.popen.poll() == -signal.SIGKILL}
         self._others_end(scenario, tickets, successor)
         if successor is not None:
             successor.kill()
@@ -113,7 +117,7 @@ class Theatre:
 
     def _successor(self, scenario: Scenario) -> Process:
         worker = self.deployment.worker(**scenario.environment | {"TICKETFLOW_WORKER_CONCURRENCY": "20"})
-        _ready([worker])
+        self._ready([worker])
         return worker
 
     def _others_end(self, scenario: Scenario, tickets: Sequence[Posted], worker: Process | None) -> None:
@@ -148,14 +152,22 @@ class Theatre:
             addresses += [record["url"] for record in process.events("ticketflow.up")]
         return started, addresses
 
+    def _ready(self, workers: Sequence[Process]) -> None:
+        """Until each receives messages, or is dead already."""
+        said = READY[self._rabbitmq_url is None]
+        for worker in workers:
+            until(lambda w=worker: w.events(said) or w.popen.poll() is not None, 60, "a worker to be ready")
+
     def _stage(self, watched: list[Process], workers: list[Process], apis: list[str]) -> Stage:
         return Stage(self.deployment, self._model, self._rabbitmq_url, watched, workers, apis)
 
 
-def _ready(workers: Sequence[Process]) -> None:
-    """Until each receives messages, or is dead already."""
-    for worker in workers:
-        until(lambda w=worker: w.events("broker.consuming") or w.popen.poll() is not None, 60, "a worker to be ready")
+def _leave(processes: Sequence[Process]) -> None:
+    """In good order, which has boundaries of its own."""
+    for process in processes:
+        process.popen.terminate()
+    for process in processes:
+        process.popen.wait(30)
 
 
 def _lines(path: Path) -> list[str]:

@@ -74,6 +74,15 @@ class Stage:
             raise AssertionError(f"{error}\n{self.deployment.story(self.deployment.posted)}") from None
         return bool(true())
 
+    def publish(self, bodies: Sequence[bytes]) -> None:
+        """Messages that no process of ours sent, into the queue that there is."""
+        if self.rabbitmq_url is not None:
+            asyncio.run(publish(self.rabbitmq_url, bodies))
+        else:
+            texts = [body.decode() for body in bodies]
+            put = "insert into queue_messages (lane, body) select 'normal', unnest(%s::text[])"
+            self.deployment.sql(put, texts)
+
     def move(self, tickets: Sequence[Posted], name: str, body: Any = None) -> None:
         """Ask for this move; it is refused where death kept the ticket from getting so far."""
         for ticket in tickets:
@@ -200,9 +209,8 @@ def replayed(stage: Stage) -> list[Posted]:
 
 def unknown(stage: Stage) -> list[Posted]:
     """Messages of tickets that there are not, several of each at once."""
-    assert stage.rabbitmq_url is not None
     strangers = [str(uuid4()) for _ in range(4 * stage.units)]
-    asyncio.run(publish(stage.rabbitmq_url, [wake_up(ticket_id=stranger) for stranger in strangers for _ in range(5)]))
+    stage.publish([wake_up(ticket_id=stranger) for stranger in strangers for _ in range(5)])
     query = "select count(distinct payload->>'body') from dead_letters where payload->>'body' like any(%s)"
     patterns = [f"%{stranger}%" for stranger in strangers]
     stage.until(lambda: stage.deployment.sql(query, patterns) == [(len(strangers),)], "the letters to be recorded")

@@ -10,13 +10,14 @@ from tests.chaos.scenarios import SCENARIOS
 from tests.support.deployment import STEPS, Deployment
 from tests.support.model import Model
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
+@pytest.mark.parametrize("queue", ["rabbitmq", pytest.param("embedded", marks=pytest.mark.long_form)])
 def test_a_process_that_dies_at_any_boundary_costs_time_and_nothing_else(
-    deployment: Deployment, model: Model, rabbitmq_url: str
+    deployment: Deployment, model: Model, rabbitmq_url: str, queue: str
 ) -> None:
-    theatre = Theatre(deployment, model, rabbitmq_url)
+    theatre = Theatre(deployment, model, rabbitmq_url if queue == "rabbitmq" else None)
     met: set[KillPoint] = set()
     died: set[KillPoint] = set()
     for scenario in SCENARIOS:
