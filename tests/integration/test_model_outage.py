@@ -12,10 +12,10 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tests.integration.test_workflow import KEY, at_work
 from tests.support.api import Api, a_ticket
 from tests.support.openai_faults import Faults
 from tests.support.openai_server import OpenAIServer, running_server
+from tests.support.pipeline import KEY, at_work
 from ticketflow.domain.errors import RateLimited
 from ticketflow.llm import breaker
 from ticketflow.worker.service import health_app
@@ -120,7 +120,8 @@ async def test_no_ticket_fails_while_the_provider_is_down_and_all_complete_when_
     database_url: str, model: OpenAIServer, faults: dict[str, Any], code: str
 ) -> None:
     """Fifty tickets in flight and twenty behind them, none of which may be tried more than twice."""
-    given = {"max_attempts": 2, "model_timeout_seconds": 3.0, "worker_concurrency": 50}
+    patience = 1.5 if code == "model_timeout" else 5.0
+    given = {"max_attempts": 2, "model_timeout_seconds": patience, "worker_concurrency": 50}
     with capture_logs() as records:
         async with at_work(database_url, model, **given) as api:
             model.faults.change({"latency_seconds": 0.05} | faults)

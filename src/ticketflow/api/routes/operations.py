@@ -11,13 +11,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from ticketflow.api.deps import App, Calling, KnownParameters
 from ticketflow.api.docs import answers
-from ticketflow.api.models import (
+from ticketflow.api.fields import LetterKind, LetterReason
+from ticketflow.api.operations_models import (
     DeadLetterList,
     DeadLetterOut,
     DeadLetterStoryOut,
     HealthOut,
-    LetterKind,
-    LetterReason,
     ReadyOut,
     RedriveBody,
     RedrivenOut,

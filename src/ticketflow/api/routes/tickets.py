@@ -12,17 +12,13 @@ from starlette.responses import Response
 
 from ticketflow.api.deps import App, Calling, KnownParameters
 from ticketflow.api.docs import answers
+from ticketflow.api.fields import CustomerId, IdempotencyKey, SearchWords, Tag, TeamName
 from ticketflow.api.models import (
     BatchBody,
     BatchResult,
-    CustomerId,
     EventList,
-    IdempotencyKey,
     NewTicketBody,
-    SearchWords,
-    Tag,
     TakenIn,
-    TeamName,
     TicketList,
     TicketOut,
     WorkflowOut,
