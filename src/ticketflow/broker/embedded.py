@@ -110,7 +110,7 @@ class EmbeddedConsumer:
         # The last sign of life may come just before the end, and the others' look just before that was too long ago;
         # what is left is for the claims of those who take over.
         self.beat_every = takeover / 6
-        self.gone_after = 4 * self.beat_every
+        self.gone_after = 3 * self.beat_every
         self._news = news
         self._id = str(uuid4())
         self.inbox: Inbox[EmbeddedDelivery] = Inbox()
