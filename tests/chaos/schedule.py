@@ -35,7 +35,7 @@ LONGEST = {
 """Seconds from its begin to its end, at least and at most; (0.2, 2.0) for the others."""
 
 FAULTS: Sequence[dict[str, Any]] = (
-    {"latency_seconds": 3.0},
+    {"latency_seconds": 5.0},
     {"rate_limit_every": 2, "retry_after": "1"},
     {"error_every": 2},
     {"drop_every": 3},

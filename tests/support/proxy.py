@@ -70,6 +70,10 @@ class TcpProxy:
     async def cut(self) -> None:
         """Break every connection at once and refuse new ones. Done when this returns."""
         if self._server is not None:
+            # Up to Python 3.11 a server that is closed in the moment after it accepted a client forgets that one.
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)
             self._server.close()
             self._server = None
         while self._wires:
