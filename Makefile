@@ -46,7 +46,7 @@ test: .venv/.installed-dev
 
 # The seed is printed; CHAOS_SEED and CHAOS_TICKETS are read from the environment.
 chaos: .venv/.installed-dev
-	@CHAOS_FORM=long $(BIN)/python -m pytest -v tests/chaos $(PYTEST_ARGS)
+	@CHAOS_FORM=long $(BIN)/python -m pytest -v tests/chaos tests/contract/test_stateful.py $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,0 +1,122 @@
+"""Lifecycle, lease, duplicates and timers together: random histories against the real functions and a simple model.
+
+After every operation the database is what the model says it is; whatever was refused changed nothing; and however a
+history went, every ticket in it can still be brought to an end, and the audit has nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, run_state_machine_as_test
+
+from tests.chaos.forms import LONG
+from tests.support.history.base import RARELY, playing
+from tests.support.history.model import ModelTicket
+from tests.support.history.people import People
+from tests.support.history.site import open_site
+from tests.support.history.upkeep import Upkeep
+from tests.support.history.workers import TURNS, Workers
+from ticketflow.domain.moves import Move
+from ticketflow.domain.tickets import TERMINAL, Status
+from ticketflow.services.verify import verify
+from ticketflow.workflow.state import StepName
+
+
+class Histories(Workers, People, Upkeep):
+    @initialize(
+        steps=st.integers(0, 6),
+        turn=TURNS,
+        then=st.tuples(
+            st.sampled_from(["nothing", "put_aside", "put_aside", "give_up", Move.PAUSE, Move.CANCEL]),
+            st.sampled_from(["nothing", "work", *Move]),
+        ),
+        worker=st.sampled_from([0, 1, 2]),
+        due=RARELY,
+        published=st.booleans(),
+    )
+    def begin_somewhere(
+        self, steps: int, turn: str, then: Sequence[str], worker: int, due: bool, published: bool
+    ) -> None:
+        """The first ticket may have come a long way already."""
+        self.take_in(0, False)
+        self.work(0, False, True, [*["on"] * steps, turn][1:], worker)
+        for what in then:
+            match what:
+                case "work":
+                    self.work(0, False, True, ["on"])
+                case "put_aside":
+                    self.put_aside(0, False, True, due)
+                case "give_up":
+                    self.give_up(0, False, True)
+                case Move.REPLAY:
+                    self.replay(0, StepName.EXTRACT, "anything")
+                case Move():
+                    self.steer(0, what, "anything")
+        if published:
+            self.relay(100, "published")
+
+    def teardown(self) -> None:
+        if not self.checked:
+            return  # A failure is on its way.
+        for number, ticket in enumerate(self.tickets):
+            self.bring_to_an_end(number, ticket)
+        verdict = self.do(verify(self.site.reads))
+        assert (verdict.tickets, verdict.violations) == (len(self.tickets), ())
+        self.prune(whole=True)
+        kept = [ticket for ticket in self.tickets if ticket.status is Status.FAILED_PERMANENT]
+        verdict = self.do(verify(self.site.reads))
+        assert (verdict.tickets, verdict.violations) == (len(kept), ())
+
+    def bring_to_an_end(self, number: int, ticket: ModelTicket) -> None:
+        """Wherever a history left a ticket, something or somebody gets it to its end."""
+        if ticket.holder:
+            # Whoever is under way comes to the end of the step.
+            self.work(number, False, True, ["on"])
+        if Move.RESUME in ticket.open_moves():
+            self.steer(number, Move.RESUME, "anything")
+        if ticket.timer:
+            self.take_due_timers(wait=True, at_once=False, then_fire=False)
+            [timer] = [timer for timer in self.due[-len(self.tickets) :] if timer.ticket_id == ticket.id][-1:]
+            self.fire_timer(len(self.due) - self.due.index(timer), at_once=True)
+        if ticket.status in TERMINAL:
+            return
+        # A message was lost, and the worker with it.
+        self.relay(100, "died")
+        self.relay(100, "published")
+        if ticket.holder:
+            self.lease_runs_out(self.holders().index(ticket))
+        self.sweep()
+        self.claim(number, 2, False)
+        self.work(number, False, True, ["on"] * 8)
+        assert ticket.status is Status.COMPLETED
+
+    def holders(self) -> list[ModelTicket]:
+        return [ticket for ticket in self.tickets if ticket.holder]
+
+
+HISTORIES = (
+    # Others each time; hypothesis prints how a failure is repeated.
+    settings(max_examples=2000, stateful_step_count=100, print_blob=True)
+    if LONG
+    else settings(max_examples=120, stateful_step_count=50, derandomize=True)
+)
+
+
+@pytest.mark.timeout(3600)  # To shrink a failure to a few lines takes its time, and so does the long form.
+def test_every_history_is_as_the_model_says(database_url: str) -> None:
+    machine = playing(Histories)
+    with open_site(database_url) as site:
+        run_state_machine_as_test(
+            lambda: machine(site),  # type: ignore[arg-type]
+            settings=settings(
+                HISTORIES,
+                deadline=None,
+                database=None,
+                phases=(Phase.generate, Phase.shrink),
+                report_multiple_bugs=False,
+            ),
+        )
