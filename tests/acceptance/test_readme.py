@@ -44,4 +44,5 @@ def test_the_curl_lines_work_as_printed(laptop: Laptop) -> None:
         assert len(trail) == done["version"]
         assert answer(workflow)["current_step"] is None
         assert answer(post) == posted | {"status": "completed"}
+        assert laptop.verify()["violations"] == []
         assert up.stop() == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.deployment import audited
 from tests.support.model import Model
 from tests.support.nursery import Nursery
 from tests.support.processes import clean_environment, http, until
@@ -42,3 +43,4 @@ def test_processes_started_together_on_an_empty_database_make_the_schema_once_an
         with psycopg.connect(empty_database_url, autocommit=True) as database:
             done = "select count(*) from tickets where status = 'completed'"
             until(lambda: database.execute(done).fetchone() == (1,), 30, "the first ticket to complete")
+    assert asyncio.run(audited(empty_database_url)).violations == ()

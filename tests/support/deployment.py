@@ -179,28 +179,37 @@ class Deployment:
         assert verdict.tickets == self.sql("select count(*) from tickets")[0][0]
 
     def verify(self) -> Verdict:
-        async def audit() -> Verdict:
-            gateway = PostgresGateway(self.database_url, 2)
-            await gateway.open()
-            try:
-                return await verify(Reads(gateway))
-            finally:
-                await gateway.aclose()
+        return asyncio.run(audited(self.database_url))
 
-        return asyncio.run(audit())
+
+async def audited(database_url: str) -> Verdict:
+    """What ``ticketflow verify`` would say."""
+    gateway = PostgresGateway(database_url, 2)
+    await gateway.open()
+    try:
+        return await verify(Reads(gateway))
+    finally:
+        await gateway.aclose()
 
 
 @contextmanager
 def deployed(
     folder: Path, database_url: str, rabbitmq_url: str, model_url: str, running: Start
 ) -> Iterator[Deployment]:
-    """A deployment without processes, its knowledge base filled; what the test starts ends with it."""
+    """A deployment without processes, its knowledge base filled; what the test starts ends with it.
+
+    However the test ended, the audit must have nothing to say about what it left behind.
+    """
     asyncio.run(_fill(database_url))
     environment = clean_environment(
         DATABASE_URL=database_url, RABBITMQ_URL=rabbitmq_url, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=model_url
     )
     with psycopg.connect(database_url, autocommit=True) as database, ExitStack() as stack:
-        yield Deployment(folder, database_url, environment, database, stack, running)
+        deployment = Deployment(folder, database_url, environment, database, stack, running)
+        yield deployment
+        stack.close()
+        if not database.closed:
+            deployment.assert_consistent()
 
 
 async def _fill(database_url: str) -> None:
