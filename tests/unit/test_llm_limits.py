@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,7 @@ class Callers:
         self.most = max(self.most, self.under_way)
         try:
             await asyncio.sleep(self.takes)
+            self.limits.answered(self.began[-1][0])
         finally:
             self.under_way -= 1
             self.limits.leave()
@@ -59,6 +61,21 @@ def test_no_more_are_under_way_than_allowed_and_no_room_is_wasted() -> None:
         assert callers.most == 3
         assert callers.times == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
         assert [number for _, number in callers.began] == list(range(10)), "first come, first served"
+
+    simulated(main())
+
+
+def test_a_provider_that_has_just_come_back_gets_a_few_calls_and_twice_as_many_with_each_round() -> None:
+    async def main() -> None:
+        limits = Limits()
+        limits.go_gently()
+        callers = Callers(limits, takes=1)
+        await callers.many(60)
+        rounds = Counter(callers.times)
+        assert [rounds[second] for second in range(4)] == [4, 8, 16, 32]
+        # With nobody left in the line it is over.
+        await callers.many(100)
+        assert callers.most == 100
 
     simulated(main())
 

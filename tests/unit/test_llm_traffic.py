@@ -127,6 +127,22 @@ def test_a_breaker_that_opens_empties_the_line() -> None:
     simulated(main())
 
 
+def test_after_an_outage_the_backlog_does_not_come_all_at_once() -> None:
+    async def main() -> None:
+        async with provider() as away:
+            away.error = ModelUnavailable("500")
+            await asyncio.gather(*(away.ask() for _ in range(5)), return_exceptions=True)
+            away.error = None
+            await away.traffic.breaker.closed()
+            before = len(away.calls)
+            backlog = asyncio.gather(*(away.ask() for _ in range(50)))
+            await asyncio.sleep(0.1)
+            assert len(away.calls) - before == 4
+            await backlog
+
+    simulated(main())
+
+
 def test_a_call_that_is_sent_away_does_not_put_off_the_probe() -> None:
     async def main() -> None:
         async with provider(failures=1) as one:

@@ -15,6 +15,8 @@ LONGEST_STAY = timedelta(seconds=60)
 
 _FIRST_HOLD = 1.0
 _LONGEST_HOLD = 30.0
+_GENTLE_START = 4
+_ANY = 1_000_000
 
 
 class Limits:
@@ -25,7 +27,10 @@ class Limits:
     seconds after the one before. None is no limit.
 
     A hold lets nobody begin until it is over: for as long as the provider asks, an hour at most, else for 1 s, 2 s, 4 s
-    and so on up to 30 s with each time that it limits us without an answer in between. Times are the running loop's.
+    and so on up to 30 s with each time that it limits us without an answer in between.
+
+    After ``go_gently`` only a few are let in at once, and one more for each answer: a provider that has just come back
+    would fall over the backlog again. Times are the running loop's.
     """
 
     def __init__(self, concurrency: int | None = None, per_minute: int | None = None) -> None:
@@ -38,6 +43,7 @@ class Limits:
         self._due = float("-inf")
         """When the next call would begin if all came evenly; it may begin ``_slack`` before (GCRA, ITU-T I.371)."""
         self._under_way = 0
+        self._gently: int | None = None
         self._held_until = self._limited_at = float("-inf")
         self._limited_times = 0
         self._line: deque[asyncio.Future[None]] = deque()
@@ -69,8 +75,15 @@ class Limits:
 
     def answered(self, began: float) -> None:
         """The provider answered a call that began at ``began``."""
+        if self._gently is not None:
+            # As many again with each round, like TCP's slow start (RFC 5681).
+            self._gently = self._gently + 1 if self._line else None
         if began > self._limited_at:
             self._limited_times = 0
+
+    def go_gently(self) -> None:
+        """The provider has just come back: find out how much it can take."""
+        self._gently = _GENTLE_START
 
     def limited(self, began: float, asked: timedelta | None) -> None:
         """The provider wants fewer calls; ``asked`` is for how long it wants none, where it says so."""
@@ -97,7 +110,7 @@ class Limits:
 
     def _let_in(self) -> None:
         """Give the first in the line their turns, and come back when the next one may be due."""
-        while self._line and (self._concurrency is None or self._under_way < self._concurrency):
+        while self._line and self._under_way < min(self._concurrency or _ANY, self._gently or _ANY):
             if self._line[0].done():
                 self._line.popleft()
                 continue

@@ -67,6 +67,8 @@ class Traffic:
     def _breaker_changed(self, is_open: bool) -> None:
         if is_open:
             self._limits.send_away(self._refusal)
+        else:
+            self._limits.go_gently()
 
     def _refusal(self) -> TicketflowError:
         return ProviderDown(f"the model provider is down: {self.breaker.cause}", self.breaker.retry_in)
