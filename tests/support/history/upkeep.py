@@ -62,7 +62,7 @@ class Upkeep(History):
 
     # Messages ----------------------------------------------------------------------------------------------------
 
-    @act()
+    @act(2)
     def sweep(self) -> None:
         woken = self.do(self.site.outbox.sweep(timedelta()))
         expected = [ticket for ticket in self.tickets if ticket.nobody_would_wake_it()]
@@ -72,6 +72,7 @@ class Upkeep(History):
         self.check(unchanged=not woken)
 
     @act(
+        2,
         limit=st.sampled_from([1, 2, 100]),
         fate=st.sampled_from(["published", "published", "under way", "back", "died"]),
     )

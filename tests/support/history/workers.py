@@ -187,16 +187,19 @@ class Workers(History):
 
     # Leases ------------------------------------------------------------------------------------------------------
 
-    @act(number=TICKETS, former=RARELY, late=RARELY)
-    def release(self, number: int, former: bool, late: bool) -> None:
+    @act(number=TICKETS, former=RARELY, late=RARELY, beat=st.booleans())
+    def release(self, number: int, former: bool, late: bool, beat: bool) -> None:
+        """``beat``: a heartbeat that was on its way at the same time arrives after it."""
         ticket = self.ticket(number, lambda ticket: late or ticket.holder)
         if running := self.running(ticket, former):
             self.do(self.site.workers[0].release([running.run.lease]))
             held = ticket.holds(running.token)
             ticket.release(running.token)
             self.check(unchanged=not held)
+            if beat:
+                self.keep_leases(former)
 
-    @act(2, former=RARELY)
+    @act(former=RARELY)
     def keep_leases(self, former: bool) -> None:
         leases = [(ticket, running) for ticket in self.tickets if (running := self.running(ticket, former))]
         lost = self.do(self.site.workers[0].extend([running.run.lease for _, running in leases]))
