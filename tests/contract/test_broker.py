@@ -13,6 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import structlog
 
@@ -242,6 +243,28 @@ async def test_messages_of_a_consumer_that_went_silent_come_to_another(gateway: 
         again = await arrival(consumer)
         assert named(again) == sent.ticket_id
         assert again.redelivered
+
+
+async def test_after_an_outage_the_first_to_be_back_takes_nothing_from_those_who_live(
+    gateway: PostgresGateway, database_url: str
+) -> None:
+    broker = EmbeddedBroker(gateway, timedelta(seconds=30))
+    await broker.publish([message(), message()])
+    first, other = str(uuid4()), str(uuid4())
+    for consumer in (first, other):
+        [taken] = await gateway.call("ticketflow_queue_take", {"consumer": consumer, "lanes": {"normal": 1}})
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update queue_consumers set seen_at = now() - interval '1 hour'")
+
+    async def beat(consumer: str) -> int:
+        freed: int = await gateway.call(
+            "ticketflow_queue_beat", {"consumer": consumer, "ttl_ms": 15_000, "keep": [taken["id"] - 1, taken["id"]]}
+        )
+        return freed
+
+    assert await beat(first) == 0
+    # One more beat later whoever lives has been back; the other was not.
+    assert await beat(first) == 1
 
 
 async def test_silence_is_noticed_within_the_time_that_was_promised(gateway: PostgresGateway) -> None:

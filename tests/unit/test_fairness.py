@@ -28,6 +28,17 @@ def test_a_flood_of_high_never_starves_low() -> None:
     assert first_ten.count(Lane.HIGH) > first_ten.count(Lane.LOW)
 
 
+def test_the_low_lane_has_its_turn_also_when_every_buffer_lives_for_one_message() -> None:
+    credit: dict[Lane, int] = {}
+    first = []
+    for _ in range(10):
+        buffer: LaneBuffer[Lane] = LaneBuffer(credit=credit)
+        for lane in Lane:
+            buffer.push(lane, lane)
+        first.append(buffer.pop())
+    assert Counter(first) == WEIGHTS
+
+
 def test_an_empty_lane_wastes_no_turn() -> None:
     buffer = full([Lane.LOW], each=3)
     assert [buffer.pop() for _ in range(4)] == [Lane.LOW, Lane.LOW, Lane.LOW, None]

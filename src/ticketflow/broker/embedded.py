@@ -36,6 +36,7 @@ class EmbeddedBroker:
         self._gateway = gateway
         self._takeover = takeover
         self._news = asyncio.Event()
+        self._credit: dict[Lane, int] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
         rows = [
@@ -51,7 +52,7 @@ class EmbeddedBroker:
 
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
-        consumer = EmbeddedConsumer(self._gateway, concurrency, self._takeover, self._news)
+        consumer = EmbeddedConsumer(self._gateway, concurrency, self._takeover, self._news, self._credit)
         try:
             async with consumer.inbox.filled_by(consumer.run()):
                 yield consumer
@@ -104,7 +105,14 @@ class EmbeddedConsumer:
     Acks travel with the next take: one call both forgets what is done and fetches what is next.
     """
 
-    def __init__(self, gateway: Gateway, concurrency: int, takeover: timedelta, news: asyncio.Event) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        concurrency: int,
+        takeover: timedelta,
+        news: asyncio.Event,
+        credit: dict[Lane, int],
+    ) -> None:
         self._gateway = gateway
         self._concurrency = concurrency
         # The last sign of life may come just before the end, and the others' look just before that was too long ago;
@@ -113,7 +121,7 @@ class EmbeddedConsumer:
         self.gone_after = 3 * self.beat_every
         self._news = news
         self._id = str(uuid4())
-        self.inbox: Inbox[EmbeddedDelivery] = Inbox()
+        self.inbox: Inbox[EmbeddedDelivery] = Inbox(credit)
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
 

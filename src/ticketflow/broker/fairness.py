@@ -19,10 +19,14 @@ class LaneBuffer(Generic[ItemT]):
     weight, the richest goes and pays what all gained, so shares hold over any stretch and turns are spread out.
     """
 
-    def __init__(self, weights: Mapping[Lane, int] = WEIGHTS) -> None:
+    def __init__(self, weights: Mapping[Lane, int] = WEIGHTS, credit: dict[Lane, int] | None = None) -> None:
+        """``credit`` outlives the buffer where it is given: whoever comes and goes would begin with the high lane each
+        time, and the low one would never have its turn."""
         self._weights = weights
         self._waiting: dict[Lane, deque[ItemT]] = {lane: deque() for lane in weights}
-        self._credit = dict.fromkeys(weights, 0)
+        self._credit = {} if credit is None else credit
+        for lane in weights:
+            self._credit.setdefault(lane, 0)
 
     def push(self, lane: Lane, item: ItemT) -> None:
         self._waiting[lane].append(item)

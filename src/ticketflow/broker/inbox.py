@@ -16,8 +16,8 @@ ItemT = TypeVar("ItemT")
 class Inbox(Generic[ItemT]):
     """Deliveries in the order of ``LaneBuffer``, waited for with ``next``."""
 
-    def __init__(self) -> None:
-        self._buffer: LaneBuffer[ItemT] = LaneBuffer()
+    def __init__(self, credit: dict[Lane, int]) -> None:
+        self._buffer: LaneBuffer[ItemT] = LaneBuffer(credit=credit)
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
 

@@ -66,6 +66,7 @@ class RabbitBroker:
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
         self._opening = asyncio.Lock()
+        self._credit: dict[Lane, int] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
         exchange = await self._publishing()
@@ -94,7 +95,7 @@ class RabbitBroker:
 
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
-        consumer = RabbitConsumer(self._url, concurrency, self._on_dead)
+        consumer = RabbitConsumer(self._url, concurrency, self._on_dead, self._credit)
         async with consumer.inbox.filled_by(consumer.run()):
             yield consumer
 
@@ -196,11 +197,11 @@ class RabbitDelivery:
 class RabbitConsumer:
     """Keeps a consuming connection open until it is cancelled."""
 
-    def __init__(self, url: str, concurrency: int, on_dead: DeadSink) -> None:
+    def __init__(self, url: str, concurrency: int, on_dead: DeadSink, credit: dict[Lane, int]) -> None:
         self._url = url
         self._concurrency = concurrency
         self._on_dead = on_dead
-        self.inbox: Inbox[RabbitDelivery] = Inbox()
+        self.inbox: Inbox[RabbitDelivery] = Inbox(credit)
 
     async def next(self) -> Delivery:
         return await self.inbox.next()
@@ -264,14 +265,18 @@ class RabbitConsumer:
 
     async def _receive_dead(self, message: AbstractIncomingMessage) -> None:
         dead = dead_message(message.body, message.headers or {}, message.message_id, message.routing_key)
-        try:
-            await self._on_dead(dead)
-            with crossing("broker ack of a dead letter"):
+        while True:
+            try:
+                await self._on_dead(dead)
+            except TicketflowError as error:
+                # Kept meanwhile: given back again and again it would meet the delivery limit that RabbitMQ 4 has for
+                # every quorum queue, and behind this one there is none to end in.
+                log.warning("dead_letter.not_recorded", error=str(error))
+                await asyncio.sleep(1)
+                continue
+            with crossing("broker ack of a dead letter"), contextlib.suppress(*BROKEN):
                 await message.ack()
-        except TicketflowError as error:
-            log.warning("dead_letter.not_recorded", error=str(error))
-            await asyncio.sleep(1)
-            await message.nack(requeue=True)
+            return
 
 
 def dead_message(body: bytes, headers: Mapping[str, Any], message_id: str | None, queue: str | None) -> DeadMessage:
