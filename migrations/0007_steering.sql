@@ -15,6 +15,10 @@ update leases set change_ids = array[last_change_id] where last_change_id is not
 alter table leases drop column last_change_id;
 comment on column leases.change_ids is 'What was committed under this token.';
 
+-- A message also comes again when a connection was lost and the worker behind it lives. Who claims again was not lost.
+alter table leases add column lost_workers text[] not null default '{}';
+comment on column leases.lost_workers is 'Taken to be lost on this ticket since a step was last completed, and not seen since.';
+
 create or replace function ticketflow_store(t tickets) returns void language sql as $$
   update tickets set
     status = $1.status, waiting_for = $1.waiting_for, category = $1.category, priority = $1.priority, tags = $1.tags,
@@ -163,7 +167,7 @@ begin
       if coalesce((guard->>'release')::boolean, false) then
         delete from leases where leases.ticket_id = tid;
       else
-        update leases set change_ids = change_ids || change_id, takeovers = 0 where leases.ticket_id = tid;
+        update leases set change_ids = change_ids || change_id, takeovers = 0, lost_workers = '{}' where leases.ticket_id = tid;
       end if;
     else
       raise exception 'unknown guard %', guard_kind using errcode = 'check_violation';
@@ -226,7 +230,7 @@ declare
   t        tickets%rowtype;
   holder   leases%rowtype;
   held     boolean;
-  ended    integer;
+  lost     text[];
   saved    jsonb;
   e        jsonb;
   at       timestamptz;
@@ -257,14 +261,16 @@ begin
     end if;
     if saved is not null and not coalesce(args->'flows' ? t.flow_version, true) then
       insert into outbox (ticket_id, lane, reason, available_at)
-      values (t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'other_flow',
-              clock_timestamp() + (args->>'flow_wait_ms')::double precision * interval '1 millisecond');
+      select t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'other_flow',
+             clock_timestamp() + (args->>'flow_wait_ms')::double precision * interval '1 millisecond'
+      -- One may have brought this message and still stand here; of many copies of a message two at most go on.
+      where (select count(*) from outbox where outbox.ticket_id = t.id) < 2;
       -- What only this message knows, that the holder is gone, is to be true for the next taker too.
       update leases set expires_at = clock_timestamp() where leases.ticket_id = t.id and expires_at > clock_timestamp();
       outcomes[claim.ordinality] := jsonb_build_object('status', 'other_flow', 'flow_version', t.flow_version);
       continue;
     end if;
-    ended := case when held then holder.takeovers else 0 end;
+    lost := array_remove(case when held then holder.lost_workers else '{}' end, args->>'worker');
     if not held or holder.token <> claim.token then
       at := clock_timestamp();
       if t.status = 'processing' then
@@ -274,7 +280,7 @@ begin
           -- Given back, or ours already: the answer to our own claim was lost, and nobody died.
           e := jsonb_set(e, '{payload,reason}', '"handover"');
         else
-          ended := ended + 1;
+          lost := array_remove(lost, holder.worker) || holder.worker;
         end if;
       else
         e := claim.value->'first_event';
@@ -285,15 +291,15 @@ begin
       t := ticketflow_fold(t, coalesce(e->'changes', '{}'), t.version + 1, at);
       perform ticketflow_append(t.id, t.version, e, claim.token, at);
       perform ticketflow_store(t);
-      insert into leases (ticket_id, token, worker, expires_at, takeovers)
+      insert into leases (ticket_id, token, worker, expires_at, takeovers, lost_workers)
       values (t.id, claim.token, args->>'worker',
-              at + (args->>'ttl_ms')::double precision * interval '1 millisecond', ended)
+              at + (args->>'ttl_ms')::double precision * interval '1 millisecond', cardinality(lost), lost)
       on conflict (ticket_id) do update
         set token = excluded.token, worker = excluded.worker, expires_at = excluded.expires_at,
-            takeovers = excluded.takeovers, released = false, change_ids = '{}';
+            takeovers = excluded.takeovers, lost_workers = excluded.lost_workers, released = false, change_ids = '{}';
       delete from wake_ups where wake_ups.ticket_id = t.id;
     end if;
-    outcomes[claim.ordinality] := jsonb_build_object('status', 'claimed', 'ticket', to_jsonb(t), 'takeovers', ended,
+    outcomes[claim.ordinality] := jsonb_build_object('status', 'claimed', 'ticket', to_jsonb(t), 'takeovers', coalesce(cardinality(lost), 0),
       'request_id', (select events.request_id from events where events.ticket_id = t.id and events.seq = t.version),
       'checkpoint', saved);
   end loop;
@@ -318,12 +324,62 @@ create or replace function ticketflow_extend(args jsonb) returns jsonb language 
   where w.ticket_id not in (select ticket_id from mine);
 $$;
 
--- {ttl_ms, leases: [{ticket_id, token}]} -> [{ticket_id, ticket_status}] of those that are no longer ours
-create function ticketflow_keep_leases(args jsonb) returns jsonb language sql as $$
-  select coalesce(jsonb_agg(jsonb_build_object('ticket_id', lost.id,
-                                               'ticket_status', (select t.status from tickets t where t.id = lost.id::uuid))), '[]')
-  from jsonb_array_elements_text(ticketflow_extend(args)) as lost (id);
+-- {ttl_ms, worker, leases: [{ticket_id, token}]} -> [{ticket_id, ticket_status}] of those that are no longer ours
+-- Whoever asks is alive, whatever those believed who took its tickets.
+create function ticketflow_keep_leases(args jsonb) returns jsonb language plpgsql as $$
+declare
+  lost uuid[] := array(select jsonb_array_elements_text(ticketflow_extend(args))::uuid order by 1);
+begin
+  update leases set lost_workers = array_remove(lost_workers, args->>'worker') where ticket_id = any (lost);
+  return (select coalesce(jsonb_agg(jsonb_build_object('ticket_id', id, 'ticket_status', (
+    select t.status from tickets t where t.id = gone.id))), '[]') from unnest(lost) as gone (id));
+end $$;
+
+-- {leases: [{ticket_id, token}], lanes: {priority: lane}, wait_ms}: give tickets back so that any worker may go on with them
+-- at once, or after wait_ms.
+create or replace function ticketflow_release(args jsonb) returns jsonb language sql as $$
+  with wanted as (
+    select (value->>'ticket_id')::uuid as ticket_id, (value->>'token')::uuid as token
+    from jsonb_array_elements(args->'leases')
+  ), mine as (
+    select l.ticket_id from leases l join wanted w on w.ticket_id = l.ticket_id and w.token = l.token
+    order by l.ticket_id for update of l
+  ), released as (
+    update leases l set expires_at = clock_timestamp(), released = true from mine where l.ticket_id = mine.ticket_id
+    returning l.ticket_id
+  ), woken as (
+    insert into outbox (ticket_id, lane, reason, available_at)
+    select t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'released',
+           clock_timestamp() + coalesce((args->>'wait_ms')::double precision, 0) * interval '1 millisecond'
+    from released r join tickets t on t.id = r.ticket_id returning ticket_id
+  )
+  select coalesce(jsonb_agg(ticket_id), '[]') from woken;
 $$;
+
+-- Queue --------------------------------------------------------------------------------------------------------------
+
+-- {consumer, ttl_ms, keep: [ids]}: a sign of life; frees the messages of consumers that gave none, and those in our own
+-- name that we do not know of because the answer that gave them to us was lost. -> number freed
+create or replace function ticketflow_queue_beat(args jsonb) returns jsonb language plpgsql as $$
+declare
+  me       constant uuid := (args->>'consumer')::uuid;
+  too_old  constant timestamptz := clock_timestamp() - (args->>'ttl_ms')::double precision * interval '1 millisecond';
+  was_away constant boolean := exists (select from queue_consumers where id = me and seen_at < too_old);
+  freed    integer;
+begin
+  insert into queue_consumers (id, seen_at) values (me, clock_timestamp())
+  on conflict (id) do update set seen_at = excluded.seen_at;
+  -- Whoever was away that long itself cannot tell the dead from those who could not reach the database either.
+  if not was_away then
+    delete from queue_consumers where seen_at < too_old;
+  end if;
+  update queue_messages m set consumer = null
+  where m.consumer is not null and (
+    not exists (select from queue_consumers c where c.id = m.consumer)
+    or m.consumer = me and m.id not in (select value::bigint from jsonb_array_elements_text(coalesce(args->'keep', '[]'))));
+  get diagnostics freed = row_count;
+  return to_jsonb(freed);
+end $$;
 
 create index events_of_replay on events (ticket_id) where event_type = 'replayed';
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.trails import TTL, applied, claimed, event, everything, new_ticket, step_done, under, with_everything
 from ticketflow.db.commits import Commits
-from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, Unknown
+from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown, Unreadable
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import CheckpointRow, HoldsLease, Refusal, Refused
@@ -66,28 +66,71 @@ async def test_after_a_takeover_the_former_owner_changes_nothing(
         with_everything(ticket_id=ticket_id, guard=HoldsLease(old.token)),
     ):
         assert await commits.apply(change) == Refused(Refusal.LEASE, new.ticket.version, status=Status.PROCESSING)
-    assert await leases.extend([old]) == {ticket_id: Status.PROCESSING}
     await leases.release([old])
     assert everything(database_url) == before
+    assert await leases.extend([old]) == {ticket_id: Status.PROCESSING}
     await applied(commits, under(new, step_done("extract")))
 
 
-async def test_takeovers_are_counted_until_a_step_is_completed(
-    commits: Commits, leases: Leases, others: Leases, reads: Reads
+async def test_lost_workers_are_counted_until_a_step_is_completed(
+    commits: Commits, leases: Leases, gateway: PostgresGateway, reads: Reads
 ) -> None:
     ticket_id = await new_ticket(commits)
-    await claimed(others, ticket_id)
-    for worker, expected in ((leases, 1), (others, 2), (leases, 3), (others, 4)):
-        lease = await claimed(worker, ticket_id, takeover=True)
+    await claimed(leases, ticket_id)
+    for expected in (1, 2, 3, 4):
+        lease = await claimed(Leases(gateway, f"heir-{expected}", TTL, ["1"]), ticket_id, takeover=True)
         assert lease.takeovers == expected
     last = (await reads.events(ticket_id) or ())[-1]
-    assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == (
-        "retry",
-        "takeover",
-        "worker-1",
-    )
+    assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == ("retry", "takeover", "heir-3")
     await applied(commits, under(lease, step_done("classify")))
     assert (await claimed(leases, ticket_id, takeover=True)).takeovers == 1
+
+
+async def test_workers_that_take_a_ticket_from_each_other_are_not_lost(
+    commits: Commits, leases: Leases, others: Leases
+) -> None:
+    """A connection to the broker that breaks again and again hands a healthy ticket to and fro."""
+    ticket_id = await new_ticket(commits)
+    for worker in (leases, others) * 5:
+        assert (await claimed(worker, ticket_id, takeover=True)).takeovers <= 1
+
+
+async def test_a_heartbeat_tells_that_its_worker_was_not_lost(
+    commits: Commits, leases: Leases, others: Leases, gateway: PostgresGateway
+) -> None:
+    ticket_id = await new_ticket(commits)
+    mine = await claimed(leases, ticket_id)
+    assert (await claimed(others, ticket_id, takeover=True)).takeovers == 1
+    assert await leases.extend([mine]) == {ticket_id: Status.PROCESSING}
+    assert (await claimed(Leases(gateway, "third", TTL, ["1"]), ticket_id, takeover=True)).takeovers == 1
+
+
+async def test_a_ticket_with_a_value_of_a_later_release_is_given_back_and_hurts_no_other(
+    commits: Commits, leases: Leases, reads: Reads, database_url: str
+) -> None:
+    strange, plain = await new_ticket(commits, wake=False), await new_ticket(commits)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update tickets set priority = 'critical' where id = %s", (strange,))
+    odd, usual = await asyncio.gather(leases.claim(strange, takeover=False), leases.claim(plain, takeover=False))
+    assert isinstance(odd, Unreadable)
+    assert isinstance(usual, Lease)
+    assert (await reads.wakers(strange))["outbox"] == 1
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update tickets set priority = 'high' where id = %s", (strange,))
+    assert (await claimed(leases, strange)).takeovers == 0
+
+
+async def test_copies_of_a_message_for_another_flow_do_not_each_go_on_for_ever(
+    commits: Commits, leases: Leases, gateway: PostgresGateway, reads: Reads
+) -> None:
+    ticket_id = await new_ticket(commits, wake=False)
+    lease = await claimed(leases, ticket_id)
+    row = CheckpointRow(str(ticket_id), "", "c1", None, {"channel_versions": {"a": "1"}}, {}, {})
+    await applied(commits, under(lease, step_done("classify"), checkpoint=row))
+    stranger = Leases(gateway, "stranger", TTL, ["another"])
+    for _ in range(10):
+        assert await stranger.claim(ticket_id, takeover=True) == OtherFlow("1")
+    assert (await reads.wakers(ticket_id))["outbox"] == 2
 
 
 async def test_a_worker_that_claims_again_what_it_has_is_not_counted_as_lost(commits: Commits, leases: Leases) -> None:

@@ -231,3 +231,14 @@ async def test_no_read_is_without_a_bound(commits: Commits, outbox: Outbox, limi
     await commits.apply_all([creation(wake=False) for _ in range(5)])
     assert len(await outbox.sweep(NOW, limit)) == limit
     assert len(await outbox.take(limit, HOLD)) == limit
+
+
+async def test_a_timer_whose_ticket_only_a_later_release_can_read_holds_up_no_other(
+    commits: Commits, leases: Leases, outbox: Outbox, database_url: str
+) -> None:
+    strange, plain = await new_ticket(commits), await new_ticket(commits)
+    for ticket_id in (strange, plain):
+        await put_aside(commits, leases, ticket_id, timedelta())
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update tickets set priority = 'critical' where id = %s", (strange,))
+    assert [timer.ticket_id for timer in await outbox.due_timers(10, timedelta(seconds=30))] == [plain]

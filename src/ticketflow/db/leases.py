@@ -60,7 +60,14 @@ class Unknown:
     """No such ticket."""
 
 
-Claimed = Lease | Held | NotClaimable | OtherFlow | Unknown
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The ticket has a value that only another release knows. It was given back, and a message wakes it again soon."""
+
+    reason: str
+
+
+Claimed = Lease | Held | NotClaimable | OtherFlow | Unreadable | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,8 @@ class Leases:
         """Keep all leases of this process in one call. Returns the tickets that were lost with their status, which is
         None for one that is gone."""
         lost = await self._gateway.call(
-            "ticketflow_keep_leases", {"ttl_ms": milliseconds(self.ttl), "leases": _named(leases)}
+            "ticketflow_keep_leases",
+            {"ttl_ms": milliseconds(self.ttl), "worker": self._worker, "leases": _named(leases)},
         )
         return {UUID(row["ticket_id"]): Status(row["ticket_status"]) if row["ticket_status"] else None for row in lost}
 
@@ -118,7 +126,13 @@ class Leases:
                 "claims": [self._claim_json(claim) for claim in claims],
             },
         )
-        return [self._claimed(claim, row) for claim, row in zip(claims, rows, strict=True)]
+        answers = [self._claimed(claim, row) for claim, row in zip(claims, rows, strict=True)]
+        if odd := [claim for claim, answer in zip(claims, answers, strict=True) if isinstance(answer, Unreadable)]:
+            # Claimed it is, but by a release that does not know all of its values. Another may.
+            named = [{"ticket_id": str(claim.ticket_id), "token": str(claim.token)} for claim in odd]
+            wait = milliseconds(OTHER_FLOW_WAIT)
+            await self._gateway.call("ticketflow_release", {"leases": named, "lanes": LANES, "wait_ms": wait})
+        return answers
 
     def _claim_json(self, claim: _Claim) -> dict[str, Any]:
         first = NewEvent(
@@ -146,9 +160,11 @@ class Leases:
     def _claimed(claim: _Claim, row: Mapping[str, Any]) -> Claimed:
         match row["status"]:
             case "claimed":
-                return Lease(
-                    ticket_from(row["ticket"]), claim.token, row["takeovers"], row["request_id"], row["checkpoint"]
-                )
+                try:
+                    ticket = ticket_from(row["ticket"])
+                except ValueError as error:
+                    return Unreadable(str(error))
+                return Lease(ticket, claim.token, row["takeovers"], row["request_id"], row["checkpoint"])
             case "held":
                 return Held(row["worker"])
             case "not_claimable":

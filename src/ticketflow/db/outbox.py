@@ -87,9 +87,16 @@ class Outbox:
 
     async def due_timers(self, limit: int, hold: timedelta) -> list[DueTimer]:
         rows = await self._gateway.call("ticketflow_timers_due", {"limit": limit, "hold_ms": milliseconds(hold)})
-        return [
-            DueTimer(UUID(row["ticket_id"]), row["kind"], row["ticket"] and ticket_from(row["ticket"])) for row in rows
-        ]
+        timers = []
+        for row in rows:
+            try:
+                ticket = row["ticket"] and ticket_from(row["ticket"])
+            except ValueError as error:
+                # A value of a later release: its own workers will take the timer, which must not hold up the others.
+                log.warning("timer.unreadable", ticket_id=row["ticket_id"], reason=str(error))
+                continue
+            timers.append(DueTimer(UUID(row["ticket_id"]), row["kind"], ticket))
+        return timers
 
     async def drop_timer(self, ticket_id: UUID, kind: str) -> None:
         await self._gateway.call("ticketflow_timer_drop", {"ticket_id": str(ticket_id), "kind": kind})

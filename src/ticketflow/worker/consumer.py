@@ -17,7 +17,7 @@ from ticketflow.broker.messages import WakeUpMessage, parse
 from ticketflow.broker.port import Broker, Delivery
 from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
-from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown
+from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown, Unreadable
 from ticketflow.domain.delivery import (
     TAKEOVER,
     FailPermanently,
@@ -167,6 +167,9 @@ class Worker:
                 await delivery.ack()
             case OtherFlow(version=version):
                 log.warning("ticket.other_flow", flow_version=version, known=sorted(self._parts.flows))
+                await delivery.ack()
+            case Unreadable(reason=reason):
+                log.warning("ticket.unreadable", reason=reason)
                 await delivery.ack()
             case NotClaimable(status=status):
                 log.info("message.not_needed", status=status)

@@ -34,7 +34,10 @@ class Done:
 class Holder:
     token: UUID
     worker: str
+    lost: list[str] = field(default_factory=list)
+    """Workers taken to be lost since a step was last completed, and not seen since."""
     takeovers: int = 0
+    """How many these were at the claim."""
     expired: bool = False
     released: bool = False
 
@@ -119,17 +122,19 @@ class ModelTicket:
         return "claimed"
 
     def leave_to_another_release(self) -> None:
-        self.messages.unseen += 1
+        if self.messages.total < 2:
+            self.messages.unseen += 1
         if self.holder:
             self.holder.expired = True
 
     def claim(self, worker: str, flows: Sequence[str], token: UUID) -> None:
-        lost = 0
+        lost: list[str] = []
         if self.holder:
-            ours = self.holder.released or self.holder.worker == worker
-            lost = self.holder.takeovers + (not ours)
+            lost = [name for name in self.holder.lost if name != worker]
+            if not self.holder.released and self.holder.worker != worker:
+                lost = [name for name in lost if name != self.holder.worker] + [self.holder.worker]
         self.status = Status.PROCESSING
-        self.holder = Holder(token, worker, lost)
+        self.holder = Holder(token, worker, lost, len(lost))
         self.version += 1
         if not self.steps:
             self.flow = flows[0]
@@ -144,6 +149,13 @@ class ModelTicket:
         self.holder.expired = self.holder.released
         return True
 
+    def seen(self, worker: str) -> bool:
+        """A worker that had lost the ticket gives a sign of life. Returns whether it was taken to be lost."""
+        if self.holder is None or worker not in self.holder.lost:
+            return False
+        self.holder.lost.remove(worker)
+        return True
+
     def release(self, token: UUID) -> None:
         if self.holder and self.holds(token):
             self.holder.expired = self.holder.released = True
@@ -156,6 +168,7 @@ class ModelTicket:
         if stopped is None or (stopped == "paused" and not last):
             assert self.holder
             self.holder.takeovers = 0
+            self.holder.lost = []
             self.version += 1
             self.steps.append(done)
             self.failed = None
