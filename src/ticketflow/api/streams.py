@@ -50,6 +50,9 @@ class EventHub:
                 await self._look()
             except StoreUnavailable as error:
                 log.warning("stream.waiting", error=str(error))
+            except Exception:
+                # An outermost loop: one odd event must not end the streams of everybody else for good.
+                log.exception("stream.failed")
             await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:

@@ -111,9 +111,12 @@ def tickets_replay(
 
 
 def _move(name: str, ticket_id: UUID, reason: str | None, from_step: str = "") -> NoReturn:
+    from ticketflow.cli.tickets import MAX_REASON
     from ticketflow.cli.tickets import move as run
     from ticketflow.domain.moves import Move
 
+    if reason is not None and not 0 < len(reason.strip()) <= MAX_REASON:
+        raise typer.BadParameter(f"1 to {MAX_REASON} characters", param_hint="--reason")
     leave(run(settings(), Move(name), ticket_id, reason, from_step))
 
 

@@ -169,6 +169,9 @@ _COLUMNS = tuple(column.name for column in fields(Ticket) if column.name != "fin
 """In the order of ``tickets show --json``."""
 
 
+MAX_REASON = 500
+
+
 def move(settings: Settings, move: Move, ticket_id: UUID, reason: str | None, from_step: str = "") -> int:
     """Make the move and say where the ticket stands then. ``from_step`` is for a replay alone."""
 

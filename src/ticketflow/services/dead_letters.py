@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import After, DeadLetterRow, OpenLetter, Reads, Which
 from ticketflow.domain.change import Applied
-from ticketflow.domain.errors import InvalidMove, NotFound
+from ticketflow.domain.errors import InvalidMove, NotFound, StoreUnavailable
 from ticketflow.domain.events import Actor, Event, EventType
 from ticketflow.domain.moves import Move, allowed
 from ticketflow.services.intake import Caller
@@ -117,7 +118,10 @@ class DeadLetters:
             and each.ticket is not None
             and Move.RETRY in allowed(each.ticket.status, each.ticket.waiting_for)
         ]
-        outcomes = await self._commits.apply_all(changes) if changes else []
+        # Each on its own, though they travel together: one that the store refuses as poison is skipped alone.
+        outcomes = await asyncio.gather(*map(self._commits.apply, changes), return_exceptions=True)
+        if away := next((outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)), None):
+            raise away
         going = {
             change.ticket_id for change, outcome in zip(changes, outcomes, strict=True) if isinstance(outcome, Applied)
         }
