@@ -187,7 +187,7 @@ class Workers(History):
 
     # Leases ------------------------------------------------------------------------------------------------------
 
-    @act(number=TICKETS, former=RARELY, late=RARELY, beat=st.booleans())
+    @act(2, number=TICKETS, former=RARELY, late=RARELY, beat=st.booleans())
     def release(self, number: int, former: bool, late: bool, beat: bool) -> None:
         """``beat``: a heartbeat that was on its way at the same time arrives after it."""
         ticket = self.ticket(number, lambda ticket: late or ticket.holder)
@@ -199,7 +199,7 @@ class Workers(History):
             if beat:
                 self.keep_leases(former)
 
-    @act(former=RARELY)
+    @act(former=st.booleans())
     def keep_leases(self, former: bool) -> None:
         leases = [(ticket, running) for ticket in self.tickets if (running := self.running(ticket, former))]
         lost = self.do(self.site.workers[0].extend([running.run.lease for _, running in leases]))
