@@ -84,13 +84,17 @@ def test_a_commit_of_a_dead_worker_that_is_still_on_its_way_counts(
     model.assert_asked([ticket])
 
 
+@pytest.mark.parametrize("seconds", ["1", "3600"], ids=["its heartbeat may see it", "only the fence can see it"])
 def test_a_worker_that_stood_still_past_its_lease_changes_nothing_and_says_so(
-    deployment: Deployment, model: Model, in_hand: Callable[[int, Process], list[Posted]]
+    deployment: Deployment, model: Model, in_hand: Callable[[int, Process], list[Posted]], seconds: str
 ) -> None:
     deployment.api()
-    [stopped] = deployment.workers(1, TICKETFLOW_LEASE_SECONDS="1")
+    [stopped] = deployment.workers(1, TICKETFLOW_LEASE_SECONDS=seconds)
     tickets = in_hand(5, stopped)
     stopped.popen.send_signal(signal.SIGSTOP)
+    if seconds == "3600":
+        # An hour later, for the database. The worker's next heartbeat is twenty minutes away.
+        deployment.sql("update leases set expires_at = now()")
     [heir] = deployment.workers(1, TICKETFLOW_LEASE_SECONDS="3600", TICKETFLOW_SWEEP_AFTER_SECONDS="0.2")
     until_held_by(deployment, heir, tickets)
     until(lambda: model.stats()["in_flight"] == 10, 30, "the model to be asked again")

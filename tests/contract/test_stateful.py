@@ -109,7 +109,7 @@ HISTORIES = (
     # Others each time; hypothesis prints how a failure is repeated.
     settings(max_examples=2000, stateful_step_count=100, print_blob=True)
     if LONG
-    else settings(max_examples=100, stateful_step_count=50, derandomize=True)
+    else settings(max_examples=80, stateful_step_count=40, derandomize=True)
 )
 
 
