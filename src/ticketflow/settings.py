@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -223,8 +225,13 @@ def _dotenv_names() -> dict[str, None]:
     path = Path(".env")
     if not path.is_file():
         return {}
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The library passes over such a line with a warning, and what stands then may be another database.
+            raise SettingsError(f".env: line {binding.original.line} cannot be read; is a quote left open?")
     names: dict[str, None] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         name = line.strip().removeprefix("export ").partition("=")[0].strip()
         if name and not name.startswith("#"):
             names[name] = None

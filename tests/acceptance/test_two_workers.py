@@ -51,3 +51,13 @@ def test_every_ticket_completes_each_step_runs_once_and_both_workers_take_part(
     )  # fmt: skip
     verdict = json.loads(audited.stdout)
     assert (audited.returncode, verdict["tickets"], verdict["violations"]) == (0, 200, [])
+
+
+def test_a_second_worker_on_the_same_port_is_one_line(deployment: Deployment) -> None:
+    [first] = deployment.workers(1)
+    port = first.wait_for_event("worker.started")["metrics"].rsplit(":", 1)[1].split("/")[0]
+    second = deployment.start("worker", "--metrics-port", port)
+    assert second.popen.wait(30) == 1
+    until(lambda: second.lines, 10, "its last word")
+    [line] = second.lines
+    assert line.startswith("ticketflow: cannot listen on")

@@ -230,3 +230,14 @@ async def test_the_command_line_shows_a_dead_letters_story(cli: Cli, gateway: Po
     assert [line[0] for line in told] == [str(each["seq"]) for each in story["history"]]
     assert any({"error", "classify", "model_refused"} <= set(line) for line in told)
     assert '"step": "classify"' in page.stdout
+
+
+async def test_a_filter_in_the_wrong_place_redrives_nothing(api: Api, leases: Leases) -> None:
+    ticket_id = await api.ticket()
+    await fail(api.app.commits, leases, ticket_id)
+    [letter] = await letters(api)
+    assert_problem(await api.http.post("/dead-letters/redrive?reason=x&limit=1", json={}), 422, "invalid", "reason")
+    assert_problem(await api.http.post("/dead-letters/redrive"), 422, "invalid")
+    assert_problem(await api.http.post(f"/dead-letters/{letter['id']}/redrive?dry_run=1"), 422, "invalid", "dry_run")
+    assert_problem(await api.http.get("/stats?x=1"), 422, "invalid", "x")
+    assert await statuses(api, [ticket_id]) == ["failed_permanent"]

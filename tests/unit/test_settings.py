@@ -219,3 +219,11 @@ def test_every_variable_has_one_name() -> None:
     names = variable_names()
     assert len(names) == len(set(names)) == len(Settings.model_fields)
     assert {"DATABASE_URL", "RABBITMQ_URL", "OPENAI_API_KEY", "TICKETFLOW_HOST"} <= set(names)
+
+
+def test_a_line_of_dotenv_that_cannot_be_read_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passed over, it would leave the default: another database than the one that was meant."""
+    Path(".env").write_text('TICKETFLOW_PORT=8100\nDATABASE_URL="postgresql://u:hunter2@h/d\n')
+    refused = refusal(monkeypatch)
+    assert ".env: line 2" in refused
+    assert "hunter2" not in refused

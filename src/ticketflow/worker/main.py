@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import structlog
 from ticketflow import settings as configuration
 from ticketflow import wiring
 from ticketflow.domain.errors import TicketflowError
+from ticketflow.serving import listening_socket
 from ticketflow.settings import Settings, SettingsError
 from ticketflow.telemetry import logs
 from ticketflow.worker.service import health_server, working
@@ -27,6 +29,12 @@ CLOSING_SECONDS = 5.0
 
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain. A second signal ends the process at once; the fence covers for it."""
+    # Before anything is connected: that the port is taken is to be one line, and no connection left half-way.
+    with listening_socket(settings.metrics_host, settings.metrics_port) as listener:
+        await _work(settings, listener)
+
+
+async def _work(settings: Settings, listener: socket.socket) -> None:
     async with (
         wiring.connected(
             settings,
@@ -35,7 +43,7 @@ async def run(settings: Settings) -> None:
             patience=wiring.WORKER_PATIENCE_SECONDS,
         ) as app,
         working(app) as work,
-        health_server(app) as port,
+        health_server(app, listener) as port,
     ):
         log.info(
             "worker.started",

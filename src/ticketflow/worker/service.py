@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from ticketflow import wiring
 from ticketflow.domain.delivery import RetryPolicy
 from ticketflow.llm.port import Model
-from ticketflow.serving import listening_socket, serving
+from ticketflow.serving import serving
 from ticketflow.telemetry.metrics import CONTENT_TYPE
 from ticketflow.wiring import Application
 from ticketflow.worker.consumer import Worker, WorkerParts
@@ -86,8 +87,7 @@ def health_app(app: Application) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def health_server(app: Application) -> AsyncIterator[int]:
-    """Serve ``health_app`` where configured; yields the port. Raises ``ConfigurationError`` when that is taken."""
-    listener = listening_socket(app.settings.metrics_host, app.settings.metrics_port)
+async def health_server(app: Application, listener: socket.socket) -> AsyncIterator[int]:
+    """Serve ``health_app`` there; yields the port."""
     async with serving(health_app(app), listener):
         yield listener.getsockname()[1]

@@ -65,7 +65,7 @@ async def metrics(app: App) -> Response:
     return Response(app.metrics.render(), media_type=CONTENT_TYPE)
 
 
-@router.get("/stats", responses=answers(StatsOut, 503))
+@router.get("/stats", responses=answers(StatsOut, 422, 503), dependencies=[KnownParameters])
 async def stats(app: App) -> Response:
     """Counts, throughput, tokens and cost, computed in the database."""
     return json_response(await app.reads.stats())
@@ -97,15 +97,18 @@ async def dead_letter(letter_id: UUID, app: App) -> Response:
     )
 
 
-@router.post("/dead-letters/redrive", responses=answers(RedrivenOut, 400, 413, 415, 422, 503))
-async def redrive_many(app: App, calling: Calling, body: RedriveBody | None = None) -> Response:
+@router.post(
+    "/dead-letters/redrive",
+    responses=answers(RedrivenOut, 400, 413, 415, 422, 503),
+    dependencies=[KnownParameters],
+)
+async def redrive_many(app: App, calling: Calling, body: RedriveBody) -> Response:
     """Redrive the oldest dead letters, all of them or those of a kind and a reason, as many as `limit`.
 
     Each is redriven as it would be by itself, with an event of its own in its ticket's trail. One whose ticket changes
     meanwhile is skipped. `remaining` says how many are left: ask again until it is 0.
     """
-    asked = body or RedriveBody()
-    redriven = await app.dead_letters.redrive_many(Which(asked.kind, asked.reason), asked.limit, calling)
+    redriven = await app.dead_letters.redrive_many(Which(body.kind, body.reason), body.limit, calling)
     return json_response(
         {
             "redriven": len(redriven.ids),
@@ -116,9 +119,13 @@ async def redrive_many(app: App, calling: Calling, body: RedriveBody | None = No
     )
 
 
-@router.post("/dead-letters/{letter_id}/redrive", responses=answers(DeadLetterOut, 404, 409, 422, 503))
+@router.post(
+    "/dead-letters/{letter_id}/redrive",
+    responses=answers(DeadLetterOut, 404, 409, 422, 503),
+    dependencies=[KnownParameters],
+)
 async def redrive(letter_id: UUID, app: App, calling: Calling) -> Response:
-    """Start the next attempt of the dead letter's ticket; the trail and the letter say who asked.
+    """Start the next attempt of the dead letter's ticket; the trail and the letter say who body.
 
     A dead message is closed by it, and its ticket is woken if it still waits for a worker.
     """

@@ -130,4 +130,7 @@ def _announce(plan: Plan, app: Application) -> None:
     if plan.job.pace is not None:
         err.print(f"{plan.job.pace} are added to each call of the model, as a real one would take")
     if plan.moments:
-        err.print(f"{counted(len(plan.moments), 'kill')} with SIGKILL on the way, seed {plan.seed}")
+        err.print(
+            f"{counted(len(plan.moments), 'kill')} with SIGKILL on the way, seed {plan.seed}; "
+            f"a lease of {LEASE_SECONDS:g} s, where 30 are usual, and killed workers are replaced"
+        )
