@@ -28,8 +28,8 @@ from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Pruned, Retention
 from ticketflow.domain.change import CheckpointRow, Create
 from ticketflow.domain.errors import Invalid
+from ticketflow.services.caller import Caller
 from ticketflow.services.inspect import Inspect
-from ticketflow.services.intake import Caller
 from ticketflow.services.prune import prune
 from ticketflow.services.steer import Steer
 from ticketflow.services.verify import verify

@@ -21,7 +21,7 @@ from ticketflow.db.reads import Reads
 from ticketflow.domain.audit import Rule
 from ticketflow.domain.change import CheckpointRow
 from ticketflow.domain.events import NewEvent
-from ticketflow.services.intake import Caller
+from ticketflow.services.caller import Caller
 from ticketflow.services.steer import Steer
 from ticketflow.services.verify import Verdict, verify
 

@@ -59,7 +59,7 @@ async def test_a_dead_letter_is_redriven_once(api: Api, leases: Leases) -> None:
     [letter] = (await api.http.get("/dead-letters")).json()["items"]
     answer = await api.http.post(f"/dead-letters/{letter['id']}/redrive", headers={"X-Request-ID": "redrive-1"})
     assert answer.status_code == 200
-    assert answer.json()["redriven_by"] == "operator"
+    assert answer.json()["redriven_by"] == "admin:local"
     assert answer.json()["redriven_at"] is not None
     ticket = (await api.http.get(f"/tickets/{ticket_id}")).json()
     assert (ticket["status"], ticket["attempt"]) == ("pending", 2)
@@ -79,7 +79,7 @@ async def test_a_dead_message_is_kept_until_someone_closes_it(api: Api) -> None:
     letter = (await api.http.get(f"/dead-letters/{letter_id}")).json()
     assert (letter["kind"], letter["ticket_id"], letter["payload"]) == ("message", None, {"body": "{"})
     closed = await api.http.post(f"/dead-letters/{letter_id}/redrive")
-    assert (closed.status_code, closed.json()["redriven_by"]) == (200, "operator")
+    assert (closed.status_code, closed.json()["redriven_by"]) == (200, "admin:local")
     assert (await api.http.get("/dead-letters")).json()["items"] == []
     assert_problem(await api.http.post(f"/dead-letters/{letter_id}/redrive"), 409, "invalid_move")
 

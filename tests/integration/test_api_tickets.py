@@ -219,10 +219,10 @@ async def test_a_failed_ticket_is_tried_again_as_its_next_attempt(api: Api, leas
     assert (ticket["status"], ticket["attempt"], ticket["error"], ticket["completed_at"]) == ("pending", 2, None, None)
     assert ticket == await get(api, ticket_id)
     last = (await trail(api, ticket_id))[-1]
-    assert (last.event_type, last.actor, last.request_id) == (EventType.RETRY, "operator", "again")
+    assert (last.event_type, last.actor, last.request_id) == (EventType.RETRY, "admin:local", "again")
     woken = await api.sql("select lane, reason, headers->>'x-request-id' from outbox order by id desc limit 1")
     assert woken == [("low", "retry", "again")]
-    assert await api.sql("select redriven_by from dead_letters") == [("operator",)]
+    assert await api.sql("select redriven_by from dead_letters") == [("admin:local",)]
 
 
 async def test_a_ticket_that_waits_for_its_retry_goes_on_at_once(api: Api, leases: Leases) -> None:

@@ -146,5 +146,5 @@ async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresG
     assert [line[0] for line in trail] == ["1", "2", "3", "4", "5"]
     assert trail[0][1] == stored["created_at"][:10]
     assert trail[2][3:] == ["pipeline", "error", "classify", "model_refused"]
-    assert trail[4][3:] == ["operator", "retry", "manual", "status=pending", "attempt=2"]
+    assert trail[4][3:] == ["admin:local", "retry", "manual", "status=pending", "attempt=2"]
     assert "None" not in str(trail)

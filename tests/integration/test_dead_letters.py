@@ -19,8 +19,8 @@ from ticketflow.db.reads import EVERY, OpenLetter, Reads, Which
 from ticketflow.domain.change import Applied
 from ticketflow.domain.events import EventType
 from ticketflow.services import dead_letters
+from ticketflow.services.caller import Caller
 from ticketflow.services.dead_letters import LONGEST_HISTORY, history
-from ticketflow.services.intake import Caller
 from ticketflow.services.verify import verify
 
 
@@ -55,7 +55,7 @@ async def test_a_dead_letter_tells_how_it_came_to_that_and_who_redrove_it(api: A
     await fail(api.app.commits, leases, ticket_id, "model_timeout")
 
     story = (await api.http.get(f"/dead-letters/{letter['id']}")).json()
-    assert (story["redriven_by"], story["redriven_request_id"]) == ("operator", "mine")
+    assert (story["redriven_by"], story["redriven_request_id"]) == ("admin:local", "mine")
     told = [
         (each["event_type"], each["status"], each["attempt"], each["step"], each["code"]) for each in story["history"]
     ]
@@ -90,7 +90,7 @@ async def test_many_are_redriven_oldest_first_and_no_more_than_asked_for(api: Ap
     assert await statuses(api, tickets) == ["pending"] * 2 + ["failed_permanent"] * 3
     for ticket_id, letter_id in zip(tickets[:2], ids, strict=False):
         last = (await api.http.get(f"/tickets/{ticket_id}/events")).json()["items"][-1]
-        assert (last["event_type"], last["actor"], last["request_id"]) == ("retry", "operator", "bulk-1")
+        assert (last["event_type"], last["actor"], last["request_id"]) == ("retry", "admin:local", "bulk-1")
         assert (last["payload"]["reason"], last["payload"]["dead_letter"]) == ("manual", letter_id)
     by_itself = await api.http.post(f"/dead-letters/{ids[2]}/redrive", headers={"X-Request-ID": "bulk-1"})
     assert by_itself.status_code == 200

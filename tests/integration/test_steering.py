@@ -88,7 +88,7 @@ async def test_a_pause_keeps_the_step_that_runs_and_resuming_repeats_nothing(api
     assert model.stats.calls == ASKED
     [why] = [event for event in await trail(api, ticket_id) if event["event_type"] == "paused"]
     assert (why["actor"], why["payload"]) == (
-        "operator",
+        "admin:local",
         {"from": "processing", "reason": "the customer is on the phone"},
     )
     assert why["request_id"]
@@ -260,7 +260,7 @@ async def test_a_failed_ticket_is_replayed_from_before_its_failure_and_its_dead_
     await move(api, ticket_id, "replay", from_step="classify")
     assert (await ended(api, ticket_id))["status"] == "completed"
     [letter] = (await api.http.get("/dead-letters", params={"include_redriven": True})).json()["items"]
-    assert letter["redriven_by"] == "operator"
+    assert letter["redriven_by"] == "admin:local"
 
 
 async def test_attempts_before_a_person_asked_for_another_do_not_count(database_url: str, model: OpenAIServer) -> None:

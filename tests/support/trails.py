@@ -25,7 +25,7 @@ from ticketflow.domain.change import (
     TimerKind,
     WakeUp,
 )
-from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.events import EventType, NewEvent
 from ticketflow.domain.routing import Lane
 
 TTL = timedelta(seconds=30)
@@ -53,7 +53,7 @@ def everything(database_url: str) -> dict[str, list[Any]]:
 
 
 def event(kind: EventType = EventType.STATUS_CHANGE, step: str | None = None, **changes: Any) -> NewEvent:
-    return NewEvent(kind, Actor.PIPELINE, changes=changes, step_name=step)
+    return NewEvent(kind, "pipeline", changes=changes, step_name=step)
 
 
 def step_done(step: str, *, attempt: int = 1, round: int = 0, output: Any = None, **changes: Any) -> NewEvent:
@@ -68,7 +68,7 @@ def step_done(step: str, *, attempt: int = 1, round: int = 0, output: Any = None
         "prompt_version": f"{step}-1",
         "usage": usage,
     }
-    return NewEvent(EventType.STEP_COMPLETE, Actor.PIPELINE, payload, changes, step_name=step)
+    return NewEvent(EventType.STEP_COMPLETE, "pipeline", payload, changes, step_name=step)
 
 
 def creation(ticket_id: UUID | None = None, *, wake: bool = True, guard: Create | None = None, **fields: Any) -> Change:
@@ -76,7 +76,7 @@ def creation(ticket_id: UUID | None = None, *, wake: bool = True, guard: Create 
     return Change(
         ticket_id=ticket_id or uuid4(),
         guard=guard or Create(),
-        events=[NewEvent(EventType.CREATED, Actor.CUSTOMER, changes={**IMMUTABLE, **FIRST, **fields})],
+        events=[NewEvent(EventType.CREATED, "customer", changes={**IMMUTABLE, **FIRST, **fields})],
         wake_ups=[WakeUp(Lane.NORMAL, "created")] if wake else [],
     )
 
@@ -131,7 +131,7 @@ async def fail(commits: Commits, leases: Leases, ticket_id: UUID, code: str = "m
         commits,
         under(
             lease,
-            NewEvent(EventType.ERROR, Actor.PIPELINE, {"code": code}, step_name="classify"),
+            NewEvent(EventType.ERROR, "pipeline", {"code": code}, step_name="classify"),
             event(status="failed_permanent", error=error),
             release=True,
             dead_letter=DeadLetter(code, "no", error),
@@ -146,7 +146,7 @@ async def put_aside(commits: Commits, leases: Leases, ticket_id: UUID, wait: tim
         commits,
         under(
             lease,
-            NewEvent(EventType.ERROR, Actor.PIPELINE, {"code": "model_timeout"}, step_name="classify"),
+            NewEvent(EventType.ERROR, "pipeline", {"code": "model_timeout"}, step_name="classify"),
             event(status="waiting", waiting_for="retry"),
             release=True,
             timers=[Timer(TimerKind.RETRY, wait)],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from ticketflow.api.problems import request_id_of
-from ticketflow.domain.errors import FieldProblem, Invalid
-from ticketflow.services.intake import Caller
+from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
+from ticketflow.domain.roles import LOCAL_ADMIN, Principal, Role
+from ticketflow.services.caller import Caller
 from ticketflow.wiring import Application
 
 
@@ -17,8 +18,23 @@ def application(request: Request) -> Application:
     return app
 
 
-def caller(request: Request) -> Caller:
-    return Caller(request_id_of(request), request.scope.get("ticketflow.traceparent"))
+def principal(request: Request) -> Principal:
+    found: Principal = request.scope.get("ticketflow.principal", LOCAL_ADMIN)
+    return found
+
+
+def caller(request: Request, who: Who) -> Caller:
+    return Caller(request_id_of(request), request.scope.get("ticketflow.traceparent"), who)
+
+
+def at_least(role: Role) -> Any:
+    """A route's dependency: whoever has not this role gets a 403."""
+
+    def check(who: Who) -> None:
+        if not who.has(role):
+            raise Forbidden(f"this takes the role {role}")
+
+    return Depends(check)
 
 
 def known_parameters(request: Request) -> None:
@@ -29,6 +45,7 @@ def known_parameters(request: Request) -> None:
         raise Invalid(f"{problems[0].field}: {problems[0].message}", problems)
 
 
+Who = Annotated[Principal, Depends(principal)]
 KnownParameters = Depends(known_parameters)
 App = Annotated[Application, Depends(application)]
 Calling = Annotated[Caller, Depends(caller)]

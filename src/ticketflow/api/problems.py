@@ -18,6 +18,7 @@ from starlette.routing import Match
 from ticketflow.domain.errors import (
     Conflict,
     FieldProblem,
+    Forbidden,
     Invalid,
     InvalidMove,
     NotFound,
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 CONTENT_TYPE = "application/problem+json"
 
 _STATUS: tuple[tuple[type[TicketflowError], int], ...] = (
+    (Forbidden, 403),
     (NotFound, 404),
     (StaleVersion, 412),
     (InvalidMove, 409),

@@ -31,7 +31,8 @@ from ticketflow.db.postgres import PostgresGateway
 from ticketflow.domain.delivery import RetryPolicy
 from ticketflow.domain.errors import ConfigurationError
 from ticketflow.domain.tickets import Channel, Status
-from ticketflow.services.intake import Caller, Intake, NewTicket
+from ticketflow.services.caller import Caller
+from ticketflow.services.intake import Intake, NewTicket
 from ticketflow.worker.consumer import Worker, WorkerParts
 from ticketflow.workflow.graph import compile_graph
 from ticketflow.workflow.state import FLOW_VERSION, RunContext

@@ -24,7 +24,8 @@ from pydantic import SecretStr
 from ticketflow import wiring
 from ticketflow.bench.stand_ins import TEXT
 from ticketflow.domain.errors import ConfigurationError, TicketflowError
-from ticketflow.services.intake import Caller, NewTicket
+from ticketflow.services.caller import Caller
+from ticketflow.services.intake import NewTicket
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 

@@ -24,8 +24,8 @@ from ticketflow.cli.console import (
 from ticketflow.db.reads import DeadLetterRow, Which
 from ticketflow.domain.errors import Rejected
 from ticketflow.domain.events import EventType
+from ticketflow.services.caller import Caller
 from ticketflow.services.dead_letters import Story
-from ticketflow.services.intake import Caller
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 

@@ -21,7 +21,8 @@ from ticketflow.api.models import BatchItem
 from ticketflow.api.routes.tickets import new_ticket
 from ticketflow.cli.console import err, fail, out, plain, say_json, with_application
 from ticketflow.domain.errors import FieldProblem, Invalid
-from ticketflow.services.intake import Caller, NewTicket, Taken
+from ticketflow.services.caller import Caller
+from ticketflow.services.intake import NewTicket, Taken
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 

@@ -15,7 +15,7 @@ from ticketflow.cli.console import counted, moment, one_line, out, plain, say_js
 from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.moves import Move
 from ticketflow.domain.tickets import Ticket
-from ticketflow.services.intake import Caller
+from ticketflow.services.caller import Caller
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from ticketflow.db.batching import Batcher, BatchLimits
 from ticketflow.db.codec import event_json, milliseconds, ticket_from
 from ticketflow.db.gateway import Gateway
-from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.events import EventType, NewEvent
+from ticketflow.domain.roles import PIPELINE, SYSTEM
 from ticketflow.domain.routing import LANE_OF_PRIORITY
 from ticketflow.domain.tickets import CLAIMABLE, Status, Ticket
 
@@ -137,14 +138,14 @@ class Leases:
     def _claim_json(self, claim: _Claim) -> dict[str, Any]:
         first = NewEvent(
             EventType.STATUS_CHANGE,
-            Actor.PIPELINE,
+            PIPELINE,
             payload={"from": Status.PENDING, "to": Status.PROCESSING, "worker": self._worker},
             changes={"status": Status.PROCESSING},
             request_id=claim.request_id,
         )
         takeover = NewEvent(
             EventType.RETRY,
-            Actor.SYSTEM,
+            SYSTEM,
             payload={"reason": "takeover", "worker": self._worker},
             request_id=claim.request_id,
         )

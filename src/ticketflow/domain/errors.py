@@ -36,6 +36,12 @@ class NotFound(Rejected):
     code = "not_found"
 
 
+class Forbidden(Rejected):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
 class Conflict(Rejected):
     code = "conflict"
 

@@ -26,15 +26,8 @@ class EventType(StrEnum):
     RESUMED = "resumed"
     CANCELLED = "cancelled"
     REPLAYED = "replayed"
-
-
-class Actor(StrEnum):
-    """Who did it, as far as is known without authentication."""
-
-    CUSTOMER = "customer"
-    OPERATOR = "operator"
-    PIPELINE = "pipeline"
-    SYSTEM = "system"
+    LIFECYCLE = "lifecycle"
+    MESSAGE = "message"
 
 
 IMMUTABLE_COLUMNS = frozenset(
@@ -65,10 +58,11 @@ DERIVED_COLUMNS = frozenset({"id", "version", "created_at", "updated_at", "start
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event about to be appended. ``changes`` holds the ticket columns that it sets, as JSON values."""
+    """An event about to be appended. ``changes`` holds the ticket columns that it sets, as JSON values; ``actor`` is a
+    ``Principal.actor``, ``pipeline`` or ``system``."""
 
     event_type: EventType
-    actor: Actor
+    actor: str
     payload: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
     step_name: str | None = None

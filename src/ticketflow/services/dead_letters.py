@@ -14,9 +14,9 @@ from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import After, DeadLetterRow, OpenLetter, Reads, Which
 from ticketflow.domain.change import Applied
 from ticketflow.domain.errors import InvalidMove, NotFound, StoreUnavailable
-from ticketflow.domain.events import Actor, Event, EventType
+from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.moves import Move, allowed
-from ticketflow.services.intake import Caller
+from ticketflow.services.caller import Caller
 from ticketflow.services.steer import Steer, retry_change
 
 BATCH = 100
@@ -88,7 +88,7 @@ class DeadLetters:
             raise again
         if letter.kind == "ticket" and letter.ticket_id is not None:
             await self._steer.retry(letter.ticket_id, caller, letter_id=letter_id)
-        elif not await self._outbox.redrive_message(letter_id, Actor.OPERATOR, caller.headers()):
+        elif not await self._outbox.redrive_message(letter_id, caller.actor, caller.headers()):
             raise again
         return await self._letter(letter_id)
 
@@ -130,7 +130,7 @@ class DeadLetters:
             # A ticket that was set going has closed all its letters.
             closed = letter.ticket_id in going
             if not closed and letter.kind == "message":
-                closed = await self._outbox.redrive_message(letter.id, Actor.OPERATOR, caller.headers())
+                closed = await self._outbox.redrive_message(letter.id, caller.actor, caller.headers())
             if closed:
                 done.append(letter.id)
         return done

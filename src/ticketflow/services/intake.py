@@ -11,10 +11,11 @@ from uuid import UUID
 from ticketflow.db.commits import Commits
 from ticketflow.domain.change import Applied, Change, Create, Outcome, Refused, WakeUp
 from ticketflow.domain.errors import Conflict, FieldProblem, Invalid
-from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.events import EventType, NewEvent
 from ticketflow.domain.ids import DEDUPE_WINDOW, Identity, fingerprint, identify
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
+from ticketflow.services.caller import Caller
 from ticketflow.workflow.state import FLOW_VERSION
 
 
@@ -33,21 +34,6 @@ class NewTicket:
     channel: Channel = Channel.API
     metadata: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The request that a change came with, carried along so that the trail and the logs can be joined to it."""
-
-    request_id: str
-    traceparent: str | None = None
-
-    def headers(self) -> dict[str, str]:
-        """For the wake-up message."""
-        headers = {"x-request-id": self.request_id}
-        if self.traceparent:
-            headers["traceparent"] = self.traceparent
-        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +109,7 @@ def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, st
     print_ = fingerprint(content)
     created = NewEvent(
         EventType.CREATED,
-        Actor.CUSTOMER,
+        caller.actor,
         payload={"channel": new.channel, "idempotency_key": new.idempotency_key},
         changes={
             **content,

@@ -10,12 +10,12 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import Applied, Change, ExpectVersion, Refusal, Refused, Restart, TimerKind, WakeUp
 from ticketflow.domain.errors import Conflict, FieldProblem, Invalid, InvalidMove, NotFound, StaleVersion
-from ticketflow.domain.events import Actor, EventType, NewEvent, fold
+from ticketflow.domain.events import EventType, NewEvent, fold
 from ticketflow.domain.moves import Move, allowed
 from ticketflow.domain.replay import BEGINNING, points
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, Ticket, WaitingFor
-from ticketflow.services.intake import Caller
+from ticketflow.services.caller import Caller
 from ticketflow.workflow.state import FLOW_VERSION
 
 _CONFLICT_TRIES = 20
@@ -212,7 +212,7 @@ def _next_attempt(ticket: Ticket) -> dict[str, int]:
 def _event(kind: EventType, ticket: Ticket, caller: Caller, changes: Mapping[str, Any], **payload: Any) -> NewEvent:
     """What the caller did. ``payload`` without what is None."""
     told = {name: value for name, value in payload.items() if value is not None}
-    return NewEvent(kind, Actor.OPERATOR, {"from": ticket.status, **told}, changes, request_id=caller.request_id)
+    return NewEvent(kind, caller.actor, {"from": ticket.status, **told}, changes, request_id=caller.request_id)
 
 
 def _waking(ticket: Ticket, event: NewEvent, caller: Caller, move: Move, restart: Restart | None = None) -> Change:
@@ -223,7 +223,7 @@ def _waking(ticket: Ticket, event: NewEvent, caller: Caller, move: Move, restart
         events=[event],
         wake_ups=[WakeUp(lane_for(ticket.priority), move, caller.headers())],
         cancel_timers=[TimerKind.RETRY],
-        redrive=Actor.OPERATOR,
+        redrive=caller.actor,
         revoke_lease=True,
         restart=restart,
     )

@@ -7,7 +7,8 @@ import structlog
 from ticketflow.db.commits import Commits
 from ticketflow.db.outbox import DueTimer, Outbox
 from ticketflow.domain.change import Applied, Change, ExpectVersion, TimerKind, WakeUp
-from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.events import EventType, NewEvent
+from ticketflow.domain.roles import SYSTEM
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, WaitingFor
 
@@ -32,7 +33,7 @@ async def fire(timer: DueTimer, commits: Commits, outbox: Outbox) -> bool:
             events=[
                 NewEvent(
                     EventType.RETRY,
-                    Actor.SYSTEM,
+                    SYSTEM,
                     payload={"reason": "timer", "attempt": ticket.attempt + 1},
                     changes={"status": Status.PENDING, "waiting_for": None, "attempt": ticket.attempt + 1},
                 )

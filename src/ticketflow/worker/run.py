@@ -23,7 +23,8 @@ from ticketflow.domain.change import (
 )
 from ticketflow.domain.delivery import FailPermanently, RetryLater
 from ticketflow.domain.errors import Cancelled, LeaseLost, Paused, Poison
-from ticketflow.domain.events import Actor, EventType, NewEvent
+from ticketflow.domain.events import EventType, NewEvent
+from ticketflow.domain.roles import PIPELINE
 from ticketflow.domain.tickets import Status, WaitingFor
 from ticketflow.llm.port import Usage
 from ticketflow.workflow.state import StepReport
@@ -203,7 +204,7 @@ class TicketRun:
         changes: Mapping[str, Any],
         step: str | None = None,
     ) -> NewEvent:
-        return NewEvent(kind, Actor.PIPELINE, payload, changes, step_name=step, request_id=self.lease.request_id)
+        return NewEvent(kind, PIPELINE, payload, changes, step_name=step, request_id=self.lease.request_id)
 
 
 def _raise_if_refused(outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.support.history.model import ModelTicket
 from tests.support.history.site import Site, seen
 from ticketflow.db.outbox import DueTimer
-from ticketflow.services.intake import Caller
+from ticketflow.services.caller import Caller
 from ticketflow.worker.run import TicketRun
 
 T = TypeVar("T")

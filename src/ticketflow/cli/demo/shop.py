@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 from ticketflow.api.models import NewTicketBody
 from ticketflow.api.routes.tickets import new_ticket
 from ticketflow.samples import tickets
-from ticketflow.services.intake import Caller, NewTicket
+from ticketflow.services.caller import Caller
+from ticketflow.services.intake import NewTicket
 from ticketflow.wiring import Application
 
 
