@@ -223,7 +223,7 @@ async def test_the_command_line_shows_a_dead_letters_story(cli: Cli, gateway: Po
     )
     story = json.loads(as_json.stdout)
     assert [each["id"] for each in json.loads(filtered.stdout)] == [str(letter.id)]
-    assert f"by operator, request {story['redriven_request_id']}" in page.stdout
+    assert f"by admin:local, request {story['redriven_request_id']}" in page.stdout
     lines = page.stdout.splitlines()
     told = [line.split() for line in lines[lines.index("History") + 2 : lines.index("Payload") - 1]]
     assert [line[3] for line in told] == ["created", "processing", "error", "failed_permanent", "retry"]
