@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     step_timeout_seconds: float = Field(240, gt=0, le=3600)
     price_input_per_million: float | None = Field(None, ge=0)
     price_output_per_million: float | None = Field(None, ge=0)
+    close_after_hours: float = Field(72, ge=0, le=8760)
+    reply_settle_seconds: float = Field(5, ge=0, le=600)
     routes_file: Path | None = None
     extract_fields: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
 
@@ -94,6 +96,16 @@ class Settings(BaseSettings):
     @property
     def lease_ttl(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def close_after(self) -> timedelta | None:
+        """When a resolved ticket closes by itself, or None for never."""
+        return timedelta(hours=self.close_after_hours) if self.close_after_hours else None
+
+    @property
+    def reply_settle(self) -> timedelta:
+        """How long the pipeline waits for more after a customer's reply."""
+        return timedelta(seconds=self.reply_settle_seconds)
 
     @property
     def model_label(self) -> str | None:

@@ -35,10 +35,13 @@ from ticketflow.llm.limits import Limits
 from ticketflow.llm.observe import Outcome
 from ticketflow.llm.port import Model, Usage
 from ticketflow.llm.traffic import Traffic
+from ticketflow.services.again import Again
+from ticketflow.services.conversation import Conversation
 from ticketflow.services.dead_letters import DeadLetters
 from ticketflow.services.inspect import Inspect
 from ticketflow.services.intake import Intake
 from ticketflow.services.steer import Steer
+from ticketflow.services.transitions import Transitions
 from ticketflow.settings import Settings
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.workflow.routes import load as load_routes
@@ -132,6 +135,8 @@ class Application:
     """What this process may ask the model provider, where it has a worker that does."""
     intake: Intake
     steer: Steer
+    transitions: Transitions
+    conversation: Conversation
     dead_letters: DeadLetters
     inspect: Inspect
     retention: Retention
@@ -224,6 +229,7 @@ async def connected(
         )
         stack.push_async_callback(commits.aclose)
         steer = Steer(commits, reads, observer)
+        again = Again(reads, settings.reply_settle)
         yield Application(
             settings=settings,
             metrics=metrics,
@@ -238,6 +244,8 @@ async def connected(
             traffic=_traffic(settings, observer),
             intake=Intake(commits, observer),
             steer=steer,
+            transitions=Transitions(commits, reads, again, settings.close_after),
+            conversation=Conversation(commits, reads, again),
             dead_letters=DeadLetters(commits, reads, outbox, steer),
             inspect=Inspect(reads),
             retention=Retention(gateway),

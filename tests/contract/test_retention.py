@@ -28,6 +28,7 @@ from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Pruned, Retention
 from ticketflow.domain.change import CheckpointRow, Create
 from ticketflow.domain.errors import Invalid
+from ticketflow.domain.roles import LOCAL_ADMIN
 from ticketflow.services.caller import Caller
 from ticketflow.services.inspect import Inspect
 from ticketflow.services.prune import prune
@@ -102,9 +103,9 @@ async def test_checkpoints_go_and_everything_that_a_person_reads_stays(
     assert await pruned(retention) == [Pruned(tickets=1, checkpoints=3)]
     assert tables_that_name(database_url, ticket_id) == {"tickets", "events", "outbox"}
     assert (await reads.ticket(ticket_id), await reads.events(ticket_id)) == before
-    steps = (await Inspect(reads).workflow(ticket_id))["steps"]
+    steps = (await Inspect(reads).workflow(ticket_id, LOCAL_ADMIN))["steps"]
     assert [step["step"] for step in steps if step["status"] == "done"] == list(STEPS)
-    assert (await Inspect(reads).state(ticket_id, version=3))["status"] == "processing"
+    assert (await Inspect(reads).state(ticket_id, LOCAL_ADMIN, version=3))["status"] == "processing"
     assert not (await verify(reads)).violations
     assert await pruned(retention) == [Pruned()]
 

@@ -18,7 +18,7 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Lease, Leases
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
-from ticketflow.domain.audit import Rule
+from ticketflow.domain.audit_rules import Rule
 from ticketflow.domain.change import CheckpointRow
 from ticketflow.domain.events import NewEvent
 from ticketflow.services.caller import Caller

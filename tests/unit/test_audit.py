@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ticketflow.domain.audit import Rule, violations
+from ticketflow.domain.audit import violations
+from ticketflow.domain.audit_rules import Rule
 
 LEASE = {"worker": "w-1"}
 ID = "6f1f6c0e-5d0b-4c55-9d3a-0f6b7a5f9b0e"
@@ -44,6 +45,7 @@ def moment(seq: int) -> str:
 def record(*events: Planned, **beside: Any) -> dict[str, Any]:
     """What the database hands to the audit: events as (type, step, payload, changes), and the row that follows."""
     row: dict[str, Any] = {"id": ID, "waiting_for": None, "team": None, "result": None, "error": None}
+    row |= {"lifecycle": "new", "assignee": None}
     row |= {"created_at": moment(1), "started_at": None, "completed_at": None}
     trail = []
     for seq, (kind, step, payload, changes) in enumerate(events, 1):
@@ -62,7 +64,7 @@ def record(*events: Planned, **beside: Any) -> dict[str, Any]:
                 "seq": seq,
                 "event_type": kind,
                 "step_name": step,
-                "actor": "pipeline",
+                "actor": payload.get("by", "pipeline"),
                 "payload": payload,
                 "changes": changes,
                 "request_id": None,
@@ -72,6 +74,11 @@ def record(*events: Planned, **beside: Any) -> dict[str, Any]:
     lease = LEASE if row.get("status") == "processing" else None
     checkpoints = [event["payload"]["checkpoint_id"] for event in trail if "checkpoint_id" in event["payload"]]
     usual = {"lease": lease, "timers": [], "outbox": 0, "open_dead_letters": 0, "checkpoints": checkpoints}
+    usual["messages"] = [
+        {"id": event["payload"]["message_id"], "seq": event["seq"], "kind": "reply", "author": event["actor"]}
+        for event in trail
+        if event["event_type"] == "message"
+    ]
     return {"ticket": row, "events": trail, **usual, **beside}
 
 
@@ -96,6 +103,29 @@ def replayed(after_seq: int) -> Planned:
     return ("replayed", None, {"after_seq": after_seq}, changes)
 
 
+def fired(transition: str, before: str, after: str, by: str = "pipeline", **changes: Any) -> Planned:
+    payload = {"transition": transition, "from": before, "to": after, "by": by}
+    return ("lifecycle", None, payload, {"lifecycle": after, **changes})
+
+
+def said(message_id: str, by: str = "pipeline") -> Planned:
+    return ("message", None, {"message_id": message_id, "kind": "reply", "by": by}, {})
+
+
+TAKEN_UP = (fired("assign", "new", "assigned", assignee="pipeline"), fired("start_work", "assigned", "in_progress"))
+ASKED = (
+    step("finalize"),
+    said("m-1"),
+    fired("request_info", "in_progress", "pending_customer"),
+    status("waiting", waiting_for="customer"),
+)
+REPLIED = (said("m-2", "customer:cus_1"), fired("customer_reply", "pending_customer", "in_progress", "customer:cus_1"))
+RESOLVED = (
+    step("finalize"),
+    said("m-3"),
+    fired("resolve", "in_progress", "resolved"),
+    status("completed", result=RESULT),
+)
 PAUSED = ("paused", None, {}, {"status": "waiting", "waiting_for": "paused"})
 RESUMED = ("resumed", None, {}, {"status": "pending", "waiting_for": None})
 CANCELLED = ("cancelled", None, {}, {"status": "cancelled", "waiting_for": None})
@@ -107,7 +137,27 @@ FAILED = (*BEGUN, ("error", "classify", {}, {}), status("failed_permanent", erro
 WAITING = (*BEGUN, ("error", "classify", {}, {}), status("waiting", waiting_for="retry"))
 TIMER = {"kind": "retry"}
 
+CLOSE_TIMER = {"kind": "close"}
+
 CLEAN = {
+    "asked the customer": record(created(), status("processing"), *TAKEN_UP, *ASKED),
+    "answered what the customer added": record(
+        *(created(), status("processing"), *TAKEN_UP, *ASKED, *REPLIED, replayed(0), status("processing"), *RESOLVED),
+        timers=[CLOSE_TIMER],
+    ),
+    "escalated by an agent and resolved by a supervisor": record(
+        created(),
+        fired("assign", "new", "assigned", "agent:mia", assignee="mia"),
+        fired("start_work", "assigned", "in_progress", "agent:mia"),
+        fired("escalate", "in_progress", "escalated", "agent:mia", assignee=None),
+        fired("resolve_escalated", "escalated", "resolved", "supervisor:kai", assignee="kai"),
+        fired("close", "resolved", "closed", "system"),
+        fired("reopen", "closed", "new", "admin:root", assignee=None),
+    ),
+    "put where it belongs by an upgrade": record(
+        *(*BEGUN, *EARLY, *DRAFTED, *ANSWERED),
+        ("lifecycle", None, {"reason": "upgrade", "to": "resolved", "by": "system"}, {"lifecycle": "resolved"}),
+    ),
     "taken in": record(created(), outbox=1),
     "being worked on": record(*BEGUN, step("classify")),
     "paused while a step runs": record(*BEGUN, PAUSED, lease=LEASE),
@@ -163,6 +213,30 @@ PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("completed", without_event(11), "version is the last seq"),
     ("waiting for its retry", beside(timers=[]), "a waiting ticket has something that wakes it"),
     ("waiting for its retry", beside(timers=[{"kind": "other"}]), "a waiting ticket has something that wakes it"),
+    ("asked the customer", with_row(assignee="mia"), "a waiting ticket has something that wakes it"),
+    ("asked the customer", beside(messages=[]), "a message and its event belong together"),
+    (
+        "completed",
+        beside(messages=[{"id": "m", "seq": 3, "kind": "note", "author": "agent:mia"}]),
+        "a message and its event belong together",
+    ),
+    (
+        "escalated by an agent and resolved by a supervisor",
+        event_says(5, actor="agent:mia"),
+        "whoever moves a ticket may",
+    ),
+    (
+        "escalated by an agent and resolved by a supervisor",
+        event_says(7, actor="agent:mia"),
+        "whoever moves a ticket may",
+    ),
+    (
+        "escalated by an agent and resolved by a supervisor",
+        event_says(3, actor="customer:x"),
+        "whoever moves a ticket may",
+    ),
+    ("escalated by an agent and resolved by a supervisor", event_says(3, actor="nobody"), "whoever moves a ticket may"),
+    ("completed", beside(timers=[CLOSE_TIMER]), "a timer belongs to a waiting ticket"),
     ("completed", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
     ("being worked on", beside(timers=[TIMER]), "a timer belongs to a waiting ticket"),
     ("being worked on", beside(lease=None), "a ticket in work has a lease"),
@@ -185,6 +259,8 @@ PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
             "priority": "low",
             "tags": ["x"],
             "team": "l2",
+            "lifecycle": "closed",
+            "assignee": "mia",
             "result": {"reply": "Another."},
             "error": {"code": "x"},
             "attempt": 2,
@@ -246,6 +322,16 @@ BAD_TRAILS: list[tuple[tuple[Planned, ...], str]] = [
     ((created(), step("classify")), "a step completes while the ticket is in work"),
     ((*BEGUN, PAUSED, RESUMED, step("classify")), "a step completes while the ticket is in work"),
     ((created(), ("retry", None, {"reason": "timer"}, {})), "a timer fires once"),
+    ((created(), fired("start_work", "new", "in_progress")), "a place follows from the one before"),
+    ((created(), fired("assign", "new", "in_progress")), "a place follows from the one before"),
+    ((created(), fired("assign", "closed", "assigned")), "a place follows from the one before"),
+    ((created(), fired("vanish", "new", "assigned")), "a place follows from the one before"),
+    ((created(), status("processing", lifecycle="assigned")), "a place follows from the one before"),
+    ((created(), status("processing"), *TAKEN_UP, said("m-1"), said("m-2")), "the pipeline answers a customer once"),
+    (
+        (created(), status("processing"), *TAKEN_UP, *ASKED, replayed(0), status("processing"), *RESOLVED),
+        "the pipeline answers a customer once",
+    ),
     ((created(), ("retry", None, {}, {"attempt": 3})), "attempts count one by one"),
 ]
 

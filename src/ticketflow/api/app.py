@@ -16,7 +16,7 @@ from ticketflow import wiring
 from ticketflow.api import problems
 from ticketflow.api.docs import describe_problems
 from ticketflow.api.middleware import RequestFrame
-from ticketflow.api.routes import operations, steering, streams, tickets
+from ticketflow.api.routes import aggregates, operations, people, steering, streams, tickets
 from ticketflow.api.streams import EventHub
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.settings import Settings
@@ -67,7 +67,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
     app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, allow_anonymous=settings.allow_anonymous)
-    routers = (streams.router, tickets.router, steering.router, operations.router)
+    routers = (streams.router, tickets.router, steering.router, people.router, aggregates.router, operations.router)
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from ticketflow.api.problems import CONTENT_TYPE
 Responses = dict[int | str, dict[str, Any]]
 
 
-def answers(ok: type[BaseModel] | None, *problem_statuses: int) -> Responses:
+def answers(ok: type[BaseModel] | UnionType | None, *problem_statuses: int) -> Responses:
     """A 200 of the shape ``ok``, and problem documents for the given statuses."""
     problems: Responses = {status: {"model": Problem} for status in problem_statuses}
     return problems if ok is None else {200: {"model": ok}, **problems}

@@ -68,6 +68,7 @@ Subject = Annotated[str, StringConstraints(min_length=1, max_length=500, strict=
 Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strict=True), _Storable, _Filled]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True), _Storable, _Filled]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strict=True), _Storable, _Filled]
+PersonName = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True), _Storable, _Filled]
 TeamName = Annotated[str, StringConstraints(min_length=1, max_length=100), _Storable]
 SearchWords = Annotated[str, StringConstraints(min_length=1, max_length=200), _Storable]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=200, strict=True), _Storable, _Filled]

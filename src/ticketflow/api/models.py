@@ -8,7 +8,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ticketflow.api.fields import Body, CustomerId, Email, IdempotencyKey, Metadata, Reason, StepField, Subject, Tag
+from ticketflow.api.fields import (
+    Body,
+    CustomerId,
+    Email,
+    IdempotencyKey,
+    Metadata,
+    PersonName,
+    Reason,
+    StepField,
+    Subject,
+    Tag,
+)
+from ticketflow.domain.lifecycle import Place
 from ticketflow.domain.tickets import Category, Channel, Priority, Status, WaitingFor
 
 MAX_BATCH = 1000
@@ -42,6 +54,10 @@ class NewTicketBody(BaseModel):
     tags: Annotated[list[Tag], Field(max_length=20)] = []
     channel: Channel = Channel.API
     metadata: Metadata = {}
+    assignee: PersonName | None = Field(
+        None,
+        description="who takes it in to keep it, such as an agent on the telephone; the pipeline then only suggests",
+    )
 
 
 class BatchItem(NewTicketBody):
@@ -129,6 +145,8 @@ class TicketOut(BaseModel):
     vip: bool
     tags: list[str]
     team: str | None
+    lifecycle: Place
+    assignee: str | None
     result: ResultOut | None
     error: dict[str, Any] | None
     metadata: dict[str, Any]
@@ -138,6 +156,35 @@ class TicketOut(BaseModel):
         description="attempts that do not count against the limit: before a person asked for another, or in an outage"
     )
     flow_version: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime
+
+
+class CustomerResultOut(BaseModel):
+    category: Category
+    reply: str
+    sources: list[SourceOut]
+    disposition: str
+
+
+class CustomerTicketOut(BaseModel):
+    """A ticket as its customer sees it."""
+
+    id: UUID
+    customer_id: str
+    customer_email: str | None
+    subject: str
+    body: str
+    channel: Channel
+    status: Status
+    waiting_for: WaitingFor | None
+    lifecycle: Place
+    category: Category | None
+    priority: Priority | None
+    result: CustomerResultOut | None
+    version: int
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -159,7 +206,7 @@ class ReplayBody(MoveBody):
 
 
 class TicketList(BaseModel):
-    items: list[TicketOut]
+    items: list[TicketOut] | list[CustomerTicketOut]
     next_cursor: str | None
 
 

@@ -106,9 +106,14 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
         return problem(request_id_of(request), 400, "invalid_json", "the body is not valid JSON")
-    problems = [FieldProblem(_path(each["loc"]), _said(each)) for each in found[:50]]
+    problems = field_problems(found)
     detail = f"{problems[0].field}: {problems[0].message}" if problems else "the request is not valid"
     return problem(request_id_of(request), 422, "invalid", detail, problems)
+
+
+def field_problems(found: Sequence[Mapping[str, Any]]) -> list[FieldProblem]:
+    """What pydantic found, at most 50 of it; ``loc`` begins with ``body``, ``query`` or the like."""
+    return [FieldProblem(_path(each["loc"]), _said(each)) for each in found[:50]]
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

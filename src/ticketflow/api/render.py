@@ -15,7 +15,10 @@ from starlette.responses import Response
 
 from ticketflow.db.reads import After
 from ticketflow.domain.errors import FieldProblem, Invalid
+from ticketflow.domain.lifecycle import Place
+from ticketflow.domain.roles import Principal
 from ticketflow.domain.tickets import Ticket
+from ticketflow.domain.visibility import ticket_for
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -23,11 +26,16 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
     return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, headers, "application/json")
 
 
-def ticket_json(ticket: Ticket) -> dict[str, Any]:
-    """The public shape of a ticket; the fingerprint is our own business."""
+def ticket_json(ticket: Ticket, who: Principal) -> dict[str, Any]:
+    """A ticket as the caller may see it; the fingerprint is our own business."""
     fields = asdict(ticket)
     del fields["fingerprint"]
-    return fields
+    return ticket_for(who, fields)
+
+
+def tokens(place: Place) -> dict[str, int]:
+    """The net's marking with every place named."""
+    return {each.value: int(each is place) for each in Place}
 
 
 def etag(ticket: Ticket) -> dict[str, str]:
@@ -66,3 +74,17 @@ def parse_cursor(cursor: str | None) -> After | None:
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise Invalid("the cursor is not one of ours", [FieldProblem("cursor", "not a cursor of this list")]) from None
     return after
+
+
+def seq_cursor(items: Sequence[Any], limit: int) -> str | None:
+    """As ``cursor_after``, for a list within one ticket's trail."""
+    return str(items[-1].seq) if len(items) == limit else None
+
+
+def parse_seq_cursor(cursor: str | None) -> int:
+    """Raises ``Invalid`` for anything that ``seq_cursor`` did not make."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise Invalid("the cursor is not one of ours", [FieldProblem("cursor", "not a cursor of this list")])
+    return int(cursor)

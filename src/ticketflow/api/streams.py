@@ -13,6 +13,8 @@ import structlog
 from ticketflow.db.reads import Reads
 from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.domain.events import Event
+from ticketflow.domain.roles import Principal
+from ticketflow.domain.visibility import event_for
 
 log = structlog.get_logger()
 
@@ -61,8 +63,9 @@ class EventHub:
         for listener in self._listeners:
             listener.news.put_nowait(None)
 
-    async def follow(self, ticket_id: UUID, after: int) -> AsyncIterator[bytes]:
-        """Server-sent events from seq ``after`` + 1 on, for as long as the client stays; ``id:`` is the seq."""
+    async def follow(self, ticket_id: UUID, after: int, who: Principal) -> AsyncIterator[bytes]:
+        """Server-sent events from seq ``after`` + 1 on, for as long as the client stays; ``id:`` is the seq. Those
+        that the caller may not see are left out."""
         listener = _Listener(ticket_id, after)
         self._listeners.add(listener)
         self._someone.set()
@@ -77,7 +80,8 @@ class EventHub:
                     continue
                 if event is None:
                     return
-                yield sse(event)
+                if (seen := event_for(who, event)) is not None:
+                    yield sse(seen)
         finally:
             self._listeners.discard(listener)
             if not self._listeners:

@@ -14,6 +14,7 @@ from ticketflow.api.render import ticket_json
 from ticketflow.cli.console import counted, moment, one_line, out, plain, say_json, show_table, with_application
 from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.moves import Move
+from ticketflow.domain.roles import LOCAL_ADMIN
 from ticketflow.domain.tickets import Ticket
 from ticketflow.services.caller import Caller
 from ticketflow.settings import Settings
@@ -37,7 +38,7 @@ def list_tickets(settings: Settings, filters: dict[str, Any], limit: int, as_jso
     async def run(app: Application) -> int:
         tickets = await app.reads.tickets(filters, sort="-created_at", limit=limit)
         if as_json:
-            say_json([ticket_json(ticket) for ticket in tickets])
+            say_json([ticket_json(ticket, LOCAL_ADMIN) for ticket in tickets])
             return 0
         show_table(
             ("id", "status", "category", "priority", "team", "customer", "subject"),
@@ -63,11 +64,11 @@ def list_tickets(settings: Settings, filters: dict[str, Any], limit: int, as_jso
 
 def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
     async def run(app: Application) -> int:
-        ticket = await app.inspect.ticket(ticket_id)
+        ticket = await app.inspect.ticket(ticket_id, LOCAL_ADMIN)
         if as_json:
-            say_json(ticket_json(ticket))
+            say_json(ticket_json(ticket, LOCAL_ADMIN))
             return 0
-        flow = await app.inspect.workflow(ticket_id)
+        flow = await app.inspect.workflow(ticket_id, LOCAL_ADMIN)
         waits = f", waiting for {ticket.waiting_for}" if ticket.waiting_for else ""
         email = f" <{ticket.customer_email}>" if ticket.customer_email else ""
         team = f"{ticket.team} (rule {flow['route']['rule']})" if flow["route"] else ticket.team
@@ -121,7 +122,7 @@ def _trouble(error: Mapping[str, Any]) -> str:
 
 def events(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
     async def run(app: Application) -> int:
-        trail = await app.inspect.events(ticket_id)
+        trail = await app.inspect.events(ticket_id, LOCAL_ADMIN)
         if as_json:
             say_json([asdict(event) for event in trail])
             return 0
@@ -158,7 +159,7 @@ _SHOWN = ("status", "waiting_for", "category", "priority", "team", "attempt")
 
 def state(settings: Settings, ticket_id: UUID, version: int | None, at: datetime | None) -> int:
     async def run(app: Application) -> int:
-        was = await app.inspect.state(ticket_id, version, at)
+        was = await app.inspect.state(ticket_id, LOCAL_ADMIN, version, at)
         say_json({name: was[name] for name in _COLUMNS})
         return 0
 

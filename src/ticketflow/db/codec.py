@@ -18,7 +18,10 @@ from ticketflow.domain.change import (
     Refusal,
     Refused,
 )
+from ticketflow.domain.conversation import Message, MessageKind
 from ticketflow.domain.events import Event, NewEvent
+from ticketflow.domain.lifecycle import Place
+from ticketflow.domain.roles import PIPELINE
 from ticketflow.domain.tickets import Category, Channel, Priority, Status, Ticket, WaitingFor
 
 Json = dict[str, Any]
@@ -49,7 +52,12 @@ def change_json(change: Change) -> Json:
     }
     if change.wake_ups:
         body["wake_ups"] = [
-            {"lane": wake_up.lane, "reason": wake_up.reason, "headers": dict(wake_up.headers)}
+            {
+                "lane": wake_up.lane,
+                "reason": wake_up.reason,
+                "headers": dict(wake_up.headers),
+                **({"delay_ms": milliseconds(wake_up.delay)} if wake_up.delay else {}),
+            }
             for wake_up in change.wake_ups
         ]
     if change.timers:
@@ -80,6 +88,9 @@ def change_json(change: Change) -> Json:
         body["revoke_lease"] = True
     if change.restart is not None:
         body["restart"] = {"from": change.restart.checkpoint_id, "id": str(change.restart.id)}
+    if change.message is not None:
+        said = change.message
+        body["message"] = {"id": str(said.id), "kind": said.kind, "author": said.author, "body": said.body}
     return body
 
 
@@ -92,9 +103,13 @@ def _guard_json(change: Change) -> Json:
             return {"kind": "create", "window_key": str(key), "window_ms": milliseconds(window)}
         case ExpectVersion(version=version):
             return {"kind": "version", "version": version}
-        case HoldsLease(token=token, release=release, status=status):
+        case HoldsLease(token=token, release=release, status=status, with_pipeline=with_pipeline):
             guard: Json = {"kind": "lease", "token": str(token), "release": release}
-            return guard if status is None else {**guard, "status": status}
+            if status is not None:
+                guard["status"] = status
+            if with_pipeline:
+                guard |= {"lifecycle": Place.IN_PROGRESS, "assignee": PIPELINE}
+            return guard
 
 
 def outcome_from(row: Mapping[str, Any]) -> Outcome:
@@ -133,6 +148,8 @@ def ticket_from(row: Mapping[str, Any]) -> Ticket:
         vip=row["vip"],
         tags=tuple(row["tags"]),
         team=row["team"],
+        lifecycle=Place(row["lifecycle"]),
+        assignee=row["assignee"],
         result=row["result"],
         error=row["error"],
         metadata=row["metadata"],
@@ -159,5 +176,17 @@ def event_from(row: Mapping[str, Any]) -> Event:
         payload=row["payload"],
         changes=row["changes"],
         request_id=row["request_id"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+    )
+
+
+def message_from(row: Mapping[str, Any]) -> Message:
+    return Message(
+        id=UUID(row["id"]),
+        ticket_id=UUID(row["ticket_id"]),
+        seq=row["seq"],
+        kind=MessageKind(row["kind"]),
+        author=row["author"],
+        body=row["body"],
         created_at=datetime.fromisoformat(row["created_at"]),
     )

@@ -9,15 +9,29 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ticketflow.db.batching import Batcher, BatchLimits
-from ticketflow.db.codec import event_json, milliseconds, ticket_from
+from ticketflow.db.codec import event_json, message_from, milliseconds, ticket_from
 from ticketflow.db.gateway import Gateway
+from ticketflow.domain.conversation import Message
 from ticketflow.domain.events import EventType, NewEvent
-from ticketflow.domain.roles import PIPELINE, SYSTEM
+from ticketflow.domain.firing import fired
+from ticketflow.domain.lifecycle import Move, Place
+from ticketflow.domain.roles import PIPELINE, SYSTEM, THE_PIPELINE
 from ticketflow.domain.routing import LANE_OF_PRIORITY
 from ticketflow.domain.tickets import CLAIMABLE, Status, Ticket
 
 OTHER_FLOW_WAIT = timedelta(seconds=3)
 """Until a ticket that this release cannot run is offered again: during a deploy the next taker may know it."""
+
+CONVERSATION_MESSAGES = 50
+"""The newest public messages that come with a claim: what the pipeline reads before it answers again."""
+
+
+def _take_up() -> dict[str, list[dict[str, Any]]]:
+    """By place, what the pipeline fires when it takes a ticket: a new one becomes its own, and is begun."""
+    assigned = fired(Move.ASSIGN, Place.NEW, None, THE_PIPELINE)
+    begun = fired(Move.START_WORK, Place.ASSIGNED, PIPELINE, THE_PIPELINE)
+    return {Place.NEW.value: [event_json(assigned), event_json(begun)]}
+
 
 LANES = {str(priority): str(lane) for priority, lane in LANE_OF_PRIORITY.items()}
 
@@ -33,6 +47,8 @@ class Lease:
     request_id: str | None
     checkpoint: Mapping[str, Any] | None
     """The newest checkpoint as ``db.checkpoints`` reads it, or None when no step was completed yet."""
+    conversation: tuple[Message, ...] = ()
+    """The ticket's latest public messages, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,7 @@ class Leases:
         self._worker = worker
         self.ttl = ttl
         self._flows = list(flows)
+        self._take_up = _take_up()
         self._batcher: Batcher[_Claim, Claimed] = Batcher(
             self._send, lambda claim: claim.ticket_id, limits or BatchLimits()
         )
@@ -124,6 +141,8 @@ class Leases:
                 "flow": self._flows[0],
                 "flow_wait_ms": milliseconds(OTHER_FLOW_WAIT),
                 "lanes": LANES,
+                "take_up": self._take_up,
+                "messages": CONVERSATION_MESSAGES,
                 "claims": [self._claim_json(claim) for claim in claims],
             },
         )
@@ -163,9 +182,10 @@ class Leases:
             case "claimed":
                 try:
                     ticket = ticket_from(row["ticket"])
+                    conversation = tuple(message_from(message) for message in row["messages"])
                 except ValueError as error:
                     return Unreadable(str(error))
-                return Lease(ticket, claim.token, row["takeovers"], row["request_id"], row["checkpoint"])
+                return Lease(ticket, claim.token, row["takeovers"], row["request_id"], row["checkpoint"], conversation)
             case "held":
                 return Held(row["worker"])
             case "not_claimable":

@@ -15,6 +15,7 @@ import structlog
 from ticketflow.db.codec import milliseconds, ticket_from
 from ticketflow.db.gateway import Gateway
 from ticketflow.db.leases import LANES
+from ticketflow.domain.change import TimerKind
 from ticketflow.domain.ids import DEDUPE_WINDOW
 from ticketflow.domain.routing import Lane
 from ticketflow.domain.tickets import CLAIMABLE, Ticket
@@ -86,7 +87,9 @@ class Outbox:
         await self._gateway.call("ticketflow_outbox_return", {"ids": list(ids)})
 
     async def due_timers(self, limit: int, hold: timedelta) -> list[DueTimer]:
-        rows = await self._gateway.call("ticketflow_timers_due", {"limit": limit, "hold_ms": milliseconds(hold)})
+        rows = await self._gateway.call(
+            "ticketflow_timers_due", {"limit": limit, "hold_ms": milliseconds(hold), "kinds": list(TimerKind)}
+        )
         timers = []
         for row in rows:
             try:

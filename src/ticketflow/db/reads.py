@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ticketflow.db.codec import event_from, ticket_from
+from ticketflow.db.codec import event_from, message_from, ticket_from
 from ticketflow.db.gateway import Gateway
+from ticketflow.domain.conversation import Message, MessageKind
 from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.domain.events import Event
 from ticketflow.domain.tickets import Ticket
@@ -109,6 +110,17 @@ class Reads:
         """The trail from seq ``after`` + 1 on, or None for an unknown ticket."""
         rows = await self._ask("ticketflow_events", {"ticket_id": str(ticket_id), "after": after, "limit": limit})
         return None if rows is None else [event_from(row) for row in rows]
+
+    async def messages(
+        self, ticket_id: UUID, kinds: Collection[MessageKind], *, limit: int, after: int = 0
+    ) -> list[Message]:
+        """A page of the conversation from behind the event ``after`` on, oldest first."""
+        args = {"ticket_id": str(ticket_id), "kinds": sorted(kinds), "limit": limit, "after": after}
+        return [message_from(row) for row in await self._ask("ticketflow_messages", args)]
+
+    async def message(self, message_id: UUID) -> Message | None:
+        row = await self._ask("ticketflow_message", {"id": str(message_id)})
+        return row and message_from(row)
 
     async def events_of(self, watch: Mapping[UUID, int]) -> list[Event]:
         """What happened to each watched ticket after the seq given for it, in one call."""

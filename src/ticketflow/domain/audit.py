@@ -7,58 +7,25 @@ and whoever has an export. Each violation names the rule and what was found.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from ticketflow.domain.audit_people import people_problems
+from ticketflow.domain.audit_rules import Problem, Rule, Violation
+from ticketflow.domain.change import TimerKind
 from ticketflow.domain.events import DERIVED_COLUMNS, Event, EventType, fold
+from ticketflow.domain.lifecycle import Place
 from ticketflow.domain.replay import lineage
+from ticketflow.domain.roles import PIPELINE
 from ticketflow.domain.tickets import TERMINAL, Status, WaitingFor
 
 _MOMENTS = ("created_at", "updated_at", "started_at", "completed_at")
 
 
-class Rule(StrEnum):
-    """Everything that is checked, in the words of a report."""
-
-    SEQ = "seq has no gaps"
-    BEGINNING = "a trail begins with created"
-    CREATED_ONCE = "a ticket is created once"
-    VERSION = "version is the last seq"
-    FOLD = "row = fold of events"
-    MOVE = "a status follows from the one before"
-    TIMER_FIRES_ONCE = "a timer fires once"
-    ATTEMPTS = "attempts count one by one"
-    STEP_ONCE = "a committed step is not run again"
-    STEP_IN_WORK = "a step completes while the ticket is in work"
-    ONE_RESULT = "at most one final result"
-    END = "nothing happens after the end"
-    CHECKPOINT = "what was done has its checkpoint"
-    CHECKPOINT_OWNER = "a checkpoint belongs to what was done"
-    WAKER = "a waiting ticket has something that wakes it"
-    TIMER_OWNER = "a timer belongs to a waiting ticket"
-    LEASE = "a ticket in work has a lease"
-    LEASE_RETURNED = "a lease is returned"
-    DEAD_LETTER = "a failed ticket has one dead letter"
-    DEAD_LETTER_OWNER = "a dead letter belongs to a failed ticket"
-    STRAY = "whatever names a ticket has one"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    ticket_id: str
-    rule: Rule
-    found: str
-
-
-Problem = tuple[Rule, str]
-
-
 def violations(record: Mapping[str, Any]) -> list[Violation]:
     """Check one ticket's rows, as JSON: ``{"ticket", "events", "lease", "timers", "outbox", "open_dead_letters",
-    "checkpoints"}``, where ``checkpoints`` are the ids of its thread, oldest first."""
+    "checkpoints", "messages"}``, where ``checkpoints`` are the ids of its thread, oldest first."""
     events = [_event(row) for row in record["events"]]
     problems = (
         *_trail_problems(record["ticket"], events),
@@ -66,6 +33,7 @@ def violations(record: Mapping[str, Any]) -> list[Violation]:
         *_step_problems(events),
         *_checkpoint_problems(record, events),
         *_waker_problems(record),
+        *people_problems(record["messages"], events),
     )
     return [Violation(str(record["ticket"]["id"]), rule, what) for rule, what in problems]
 
@@ -99,7 +67,9 @@ def _differences(ticket: Mapping[str, Any], folded: Mapping[str, Any]) -> Iterat
             yield f"{column}: row {row!r:.80}, trail {trail!r:.80}"
 
 
-_RETRY, _PAUSED = f"waiting for {WaitingFor.RETRY}", f"waiting for {WaitingFor.PAUSED}"
+_RETRY, _PAUSED, _CUSTOMER = (
+    f"waiting for {who}" for who in (WaitingFor.RETRY, WaitingFor.PAUSED, WaitingFor.CUSTOMER)
+)
 _MOVES: Mapping[str, Mapping[str, frozenset[str]]] = {
     EventType.CREATED: {Status.PENDING: frozenset({""})},
     EventType.STATUS_CHANGE: {
@@ -107,23 +77,27 @@ _MOVES: Mapping[str, Mapping[str, frozenset[str]]] = {
         Status.COMPLETED: frozenset({Status.PROCESSING}),
         Status.FAILED_PERMANENT: frozenset({Status.PROCESSING}),
         _RETRY: frozenset({Status.PROCESSING}),
+        _CUSTOMER: frozenset({Status.PROCESSING}),
     },
     EventType.RETRY: {Status.PENDING: frozenset({_RETRY, Status.FAILED_PERMANENT, Status.CANCELLED})},
     EventType.PAUSED: {_PAUSED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY})},
     EventType.RESUMED: {Status.PENDING: frozenset({_PAUSED})},
-    EventType.CANCELLED: {Status.CANCELLED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY, _PAUSED})},
-    EventType.REPLAYED: {Status.PENDING: frozenset({*TERMINAL, _RETRY, _PAUSED})},
+    EventType.CANCELLED: {Status.CANCELLED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY, _PAUSED, _CUSTOMER})},
+    # From within the work too: what a customer adds is answered together with the rest.
+    EventType.REPLAYED: {Status.PENDING: frozenset({*TERMINAL, Status.PROCESSING, _RETRY, _PAUSED, _CUSTOMER})},
 }
 """By event type and the state that it leads to: the states that it may come from."""
 
 _REOPENING = (EventType.RETRY, EventType.REPLAYED)
+_AMONG_PEOPLE = (EventType.LIFECYCLE, EventType.MESSAGE)
+"""What goes on when the pipeline has ended."""
 
 
 def _history_problems(events: Sequence[Event]) -> Iterator[Problem]:
     state, status, attempt, result = "", "", 0, None
     for event in events:
         at = f"{event.event_type} at seq {event.seq}"
-        if status in TERMINAL and event.event_type not in _REOPENING:
+        if status in TERMINAL and event.event_type not in (*_REOPENING, *_AMONG_PEOPLE):
             yield Rule.END, at
             return
         if event.event_type == EventType.STEP_COMPLETE and state not in (Status.PROCESSING, _PAUSED):
@@ -173,12 +147,17 @@ def _waker_problems(record: Mapping[str, Any]) -> Iterator[Problem]:
     status, waiting_for = record["ticket"]["status"], record["ticket"]["waiting_for"]
     kinds = [timer["kind"] for timer in record["timers"]]
     waits_for_retry = status == Status.WAITING and waiting_for == WaitingFor.RETRY
-    if waits_for_retry and kinds != ["retry"]:
+    if waits_for_retry and TimerKind.RETRY not in kinds:
         yield Rule.WAKER, f"timers {kinds}"
     if status == Status.WAITING and waiting_for not in list(WaitingFor):
         yield Rule.WAKER, f"waits for {waiting_for}"
-    if kinds and not waits_for_retry:
-        yield Rule.TIMER_OWNER, f"{status} with timers {kinds}"
+    place, assignee = record["ticket"]["lifecycle"], record["ticket"]["assignee"]
+    if waiting_for == WaitingFor.CUSTOMER and (place, assignee) != (Place.PENDING_CUSTOMER, PIPELINE):
+        yield Rule.WAKER, f"waits for the customer while {place} with {assignee}"
+    owned = {TimerKind.RETRY: waits_for_retry, TimerKind.CLOSE: place == Place.RESOLVED}
+    for kind in kinds:
+        if not owned.get(kind, False):
+            yield Rule.TIMER_OWNER, f"{status} and {place} with a timer for {kind}"
     held = record["lease"] is not None
     if status == Status.PROCESSING and not held:
         yield Rule.LEASE, "no lease"

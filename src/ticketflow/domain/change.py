@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
+from ticketflow.domain.conversation import NewMessage
 from ticketflow.domain.events import NewEvent
 from ticketflow.domain.routing import Lane
 from ticketflow.domain.tickets import Status
@@ -46,6 +47,8 @@ class HoldsLease:
     """Give the lease back in the same transaction."""
     status: Status | None = None
     """The ticket must also still be in this status, or None where that does not matter."""
+    with_pipeline: bool = False
+    """The pipeline must still be the one who works on it: no person has moved it meanwhile."""
 
 
 Guard = Create | ExpectVersion | HoldsLease
@@ -58,10 +61,14 @@ class WakeUp:
     lane: Lane
     reason: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    delay: timedelta = timedelta()
 
 
 class TimerKind(StrEnum):
     RETRY = "retry"
+    """The ticket's next attempt."""
+    CLOSE = "close"
+    """A resolved ticket that nobody objected to is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,8 @@ class Change:
     revoke_lease: bool = False
     """Whoever works on the ticket has lost it: what they still commit is refused."""
     restart: Restart | None = None
+    message: NewMessage | None = None
+    """Kept in the conversation; one of the events names it, see ``firing.said``."""
     id: UUID = field(default_factory=uuid4)
 
     def __post_init__(self) -> None:
@@ -128,6 +137,7 @@ class Refusal(StrEnum):
     VERSION = "version"
     LEASE = "lease"
     STATUS = "status"
+    LIFECYCLE = "lifecycle"
     NO_CHECKPOINT = "no_checkpoint"
     EXISTS = "exists"
     NOT_FOUND = "not_found"

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from ticketflow.domain.lifecycle import Place
 from ticketflow.domain.tickets import TERMINAL, Status
 
 
@@ -43,6 +44,8 @@ MUTABLE_COLUMNS = frozenset(
         "priority",
         "tags",
         "team",
+        "lifecycle",
+        "assignee",
         "result",
         "error",
         "attempt",
@@ -107,6 +110,7 @@ def fold(events: Iterable[Event]) -> dict[str, Any]:
                 "started_at": None,
                 "completed_at": None,
                 **dict.fromkeys(MUTABLE_COLUMNS | IMMUTABLE_COLUMNS),
+                "lifecycle": Place.NEW,
             }
         state.update(event.changes)
         state["version"] = event.seq

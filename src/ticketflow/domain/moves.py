@@ -25,6 +25,7 @@ _MOVES: Mapping[Status | WaitingFor, tuple[Move, ...]] = {
     Status.PENDING: (Move.PAUSE, Move.CANCEL),
     Status.PROCESSING: (Move.PAUSE, Move.CANCEL),
     WaitingFor.RETRY: (Move.PAUSE, Move.CANCEL, Move.RETRY, Move.REPLAY),
+    WaitingFor.CUSTOMER: (Move.CANCEL, Move.REPLAY),
     WaitingFor.PAUSED: (Move.RESUME, Move.CANCEL, Move.REPLAY),
     Status.COMPLETED: (Move.REPLAY,),
     Status.FAILED_PERMANENT: (Move.RETRY, Move.REPLAY),

@@ -55,7 +55,7 @@ RESERVED_SUBJECTS = frozenset({PIPELINE, SYSTEM})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. A customer's ``subject`` is the ``customer_id`` of their tickets."""
+    """Who is calling, or the pipeline. A customer's ``subject`` is the ``customer_id`` of their tickets."""
 
     subject: str
     role: Role
@@ -64,8 +64,8 @@ class Principal:
 
     @property
     def actor(self) -> str:
-        """As the trail names them, such as ``agent:mia``."""
-        return f"{self.role}:{self.subject}"
+        """As the trail names them, such as ``agent:mia``; the pipeline and the system by their names alone."""
+        return self.subject if self.subject in RESERVED_SUBJECTS else f"{self.role}:{self.subject}"
 
     @property
     def is_customer(self) -> bool:
@@ -78,6 +78,12 @@ class Principal:
         """Whether tickets of this customer exist for the caller at all."""
         return not self.is_customer or self.subject == customer_id
 
+
+THE_PIPELINE = Principal(PIPELINE, Role.AGENT)
+"""One more agent, who moves tickets by the same rules as all others."""
+
+THE_SYSTEM = Principal(SYSTEM, Role.AGENT)
+"""What happens by itself, such as closing a ticket that was resolved long ago."""
 
 LOCAL_ADMIN = Principal("local", Role.ADMIN)
 """Whoever sits at this machine, while nothing is configured."""

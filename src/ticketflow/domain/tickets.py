@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from ticketflow.domain.lifecycle import Place
+from ticketflow.domain.roles import PIPELINE
+
 
 class Status(StrEnum):
     """Where the pipeline stands with a ticket."""
@@ -34,6 +37,8 @@ class WaitingFor(StrEnum):
     """A timer, for its next attempt."""
     PAUSED = "paused"
     """A person, who paused it and will resume, replay or cancel it."""
+    CUSTOMER = "customer"
+    """The customer, whom the pipeline has asked something."""
 
 
 class Priority(StrEnum):
@@ -61,10 +66,15 @@ class Channel(StrEnum):
 
 
 class Disposition(StrEnum):
-    """How the pipeline left a completed ticket: answered by itself, or handed to a team."""
+    """How a run of the pipeline ended."""
 
     ANSWERED = "answered"
     ESCALATED = "escalated"
+    """Handed to a team."""
+    ASKED = "asked"
+    """With a question to the customer."""
+    SUGGESTED = "suggested"
+    """A person had taken the ticket on: what the pipeline would have said is for them, and went to nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,8 @@ class Ticket:
     vip: bool = False
     tags: tuple[str, ...] = ()
     team: str | None = None
+    lifecycle: Place = Place.NEW
+    assignee: str | None = None
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -97,3 +109,12 @@ class Ticket:
     completed_at: datetime | None = None
     excused_attempts: int = 0
     """Attempts that do not count against the limit: those before a person asked for another, and those in an outage."""
+
+    @property
+    def with_pipeline(self) -> bool:
+        """Whether the pipeline is the one who works on it; whatever it has to say is otherwise only a suggestion."""
+        return self.lifecycle in AT_WORK and self.assignee == PIPELINE
+
+
+AT_WORK = frozenset({Place.IN_PROGRESS, Place.PENDING_CUSTOMER})
+"""Where a ticket belongs to whoever is its assignee."""

@@ -11,7 +11,9 @@ from ticketflow.db.reads import Reads
 from ticketflow.domain.errors import FieldProblem, Invalid, NotFound
 from ticketflow.domain.events import Event, EventType, fold
 from ticketflow.domain.replay import lineage
+from ticketflow.domain.roles import Principal
 from ticketflow.domain.tickets import TERMINAL, Status, Ticket
+from ticketflow.domain.visibility import event_for, ticket_for
 from ticketflow.workflow.state import FLOW_VERSION, StepName
 
 
@@ -19,26 +21,29 @@ class Inspect:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
 
-    async def ticket(self, ticket_id: UUID) -> Ticket:
-        """Raises ``NotFound``."""
+    async def ticket(self, ticket_id: UUID, who: Principal) -> Ticket:
+        """Raises ``NotFound`` for a ticket that is not there, or not there for the caller."""
         ticket = await self._reads.ticket(ticket_id)
-        if ticket is None:
+        if ticket is None or not who.may_see(ticket.customer_id):
             raise NotFound("no ticket has this id")
         return ticket
 
-    async def events(self, ticket_id: UUID, after: int = 0) -> list[Event]:
-        """The trail from seq ``after`` + 1 on. Raises ``NotFound``."""
-        events = await self._reads.events(ticket_id, after)
-        if events is None:
-            raise NotFound("no ticket has this id")
-        return events
+    async def events(self, ticket_id: UUID, who: Principal, after: int = 0) -> list[Event]:
+        """The trail from seq ``after`` + 1 on, as far as the caller may see it. Raises ``NotFound``."""
+        if who.is_customer:
+            await self.ticket(ticket_id, who)
+        return [seen for event in await self._trail(ticket_id, after) if (seen := event_for(who, event)) is not None]
 
-    async def state(self, ticket_id: UUID, version: int | None = None, at: datetime | None = None) -> dict[str, Any]:
+    async def state(
+        self, ticket_id: UUID, who: Principal, version: int | None = None, at: datetime | None = None
+    ) -> dict[str, Any]:
         """The ticket's columns after event ``version``, or at time ``at``, or now: the fold of the trail up to there.
 
         Raises ``NotFound``, and ``Invalid`` for a version or time that the ticket never had.
         """
-        events = await self.events(ticket_id)
+        if who.is_customer:
+            await self.ticket(ticket_id, who)
+        events = await self._trail(ticket_id)
         if version is not None and not 1 <= version <= len(events):
             raise Invalid(f"the ticket has versions 1 to {len(events)}", [FieldProblem("version", "no such version")])
         until = [
@@ -48,12 +53,12 @@ class Inspect:
         ]
         if not until:
             raise Invalid("the ticket did not exist yet", [FieldProblem("at", "before the ticket was created")])
-        return fold(until)
+        return ticket_for(who, fold(until))
 
-    async def workflow(self, ticket_id: UUID) -> dict[str, Any]:
-        """Each step with its runs, where the ticket stands, and what will move it on."""
-        ticket = await self.ticket(ticket_id)
-        events = await self.events(ticket_id)
+    async def workflow(self, ticket_id: UUID, who: Principal) -> dict[str, Any]:
+        """Each step with its runs, where the ticket stands, and what will move it on. Raises ``NotFound``."""
+        ticket = await self.ticket(ticket_id, who)
+        events = await self._trail(ticket_id)
         wakers = await self._reads.wakers(ticket_id)
         steps, route = steps_of(events, ticket), _route(lineage(events))
         return {
@@ -68,6 +73,12 @@ class Inspect:
             "woken_by": wakers,
             "totals": _totals(steps, events),
         }
+
+    async def _trail(self, ticket_id: UUID, after: int = 0) -> list[Event]:
+        events = await self._reads.events(ticket_id, after)
+        if events is None:
+            raise NotFound("no ticket has this id")
+        return events
 
 
 def steps_of(events: Sequence[Event], ticket: Ticket) -> list[dict[str, Any]]:

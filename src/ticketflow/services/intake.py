@@ -10,9 +10,12 @@ from uuid import UUID
 
 from ticketflow.db.commits import Commits
 from ticketflow.domain.change import Applied, Change, Create, Outcome, Refused, WakeUp
-from ticketflow.domain.errors import Conflict, FieldProblem, Invalid
+from ticketflow.domain.errors import Conflict, FieldProblem, Forbidden, Invalid
 from ticketflow.domain.events import EventType, NewEvent
+from ticketflow.domain.firing import fired
 from ticketflow.domain.ids import DEDUPE_WINDOW, Identity, fingerprint, identify
+from ticketflow.domain.lifecycle import Move, Place
+from ticketflow.domain.roles import RESERVED_SUBJECTS, Principal
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
 from ticketflow.services.caller import Caller
@@ -33,6 +36,8 @@ class NewTicket:
     tags: tuple[str, ...] = ()
     channel: Channel = Channel.API
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    assignee: str | None = None
+    """Who takes it in to keep it, such as an agent on the telephone. The pipeline then only makes suggestions."""
     idempotency_key: str | None = None
 
 
@@ -57,14 +62,17 @@ class Intake:
     async def take_in(self, new: NewTicket, caller: Caller) -> Taken:
         """Store the ticket with its first event and its wake-up, or find the one that is there already.
 
-        Raises ``Invalid`` when an idempotency key comes back with another content, ``StoreUnavailable`` when nothing is
-        stored.
+        Raises ``Forbidden`` for what a customer may not say, ``Invalid`` when an idempotency key comes back with
+        another content, ``StoreUnavailable`` when nothing is stored.
         """
+        _refuse_beyond_role(new, caller.principal)
         change, print_ = _creation(new, caller, datetime.now(UTC))
         return self._taken(new, change, print_, await self._commits.apply(change))
 
     async def take_in_many(self, news: Sequence[NewTicket], caller: Caller) -> list[Taken | Invalid]:
         """Many in one round trip; a key that is reused wrongly hurts only its own item."""
+        for new in news:
+            _refuse_beyond_role(new, caller.principal)
         now = datetime.now(UTC)
         changes = [_creation(new, caller, now) for new in news]
         outcomes = await self._commits.apply_all([change for change, _ in changes])
@@ -92,6 +100,19 @@ class Intake:
                 raise Conflict(f"the ticket could not be created: {reason}")
 
 
+def _refuse_beyond_role(new: NewTicket, who: Principal) -> None:
+    """A customer writes for themselves, and has no say in how the ticket is handled."""
+    if new.assignee in RESERVED_SUBJECTS:
+        raise Invalid("this assignee is no person", [FieldProblem("assignee", "is a reserved name")])
+    if not who.is_customer:
+        return
+    if new.customer_id != who.subject:
+        raise Forbidden("customer_id: a customer takes in tickets of their own")
+    given = {"vip": new.vip, "tags": new.tags, "assignee": new.assignee}
+    if beyond := [name for name, value in given.items() if value]:
+        raise Forbidden(f"{beyond[0]}: is not for customers to set")
+
+
 def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, str]:
     identity: Identity = identify(new.customer_id, new.subject, new.body, new.idempotency_key, now)
     content: dict[str, Any] = {
@@ -106,7 +127,7 @@ def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, st
         "channel": new.channel,
         "metadata": dict(new.metadata),
     }
-    print_ = fingerprint(content)
+    print_ = fingerprint({**content, "assignee": new.assignee} if new.assignee is not None else content)
     created = NewEvent(
         EventType.CREATED,
         caller.actor,
@@ -121,11 +142,15 @@ def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, st
         },
         request_id=caller.request_id,
     )
+    events = [created]
+    if new.assignee is not None:
+        assigned = {"assignee": new.assignee}
+        events.append(fired(Move.ASSIGN, Place.NEW, None, caller.principal, assigned, caller.request_id))
     return (
         Change(
             ticket_id=identity.ticket_id,
             guard=Create(identity.window_key, DEDUPE_WINDOW if identity.window_key else None),
-            events=[created],
+            events=events,
             wake_ups=[WakeUp(lane_for(new.priority), "created", caller.headers())],
         ),
         print_,

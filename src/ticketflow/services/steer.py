@@ -8,22 +8,17 @@ from uuid import UUID
 
 from ticketflow.db.commits import Commits
 from ticketflow.db.reads import Reads
-from ticketflow.domain.change import Applied, Change, ExpectVersion, Refusal, Refused, Restart, TimerKind, WakeUp
-from ticketflow.domain.errors import Conflict, FieldProblem, Invalid, InvalidMove, NotFound, StaleVersion
+from ticketflow.domain.change import Change, ExpectVersion, Restart, TimerKind, WakeUp
+from ticketflow.domain.errors import FieldProblem, Invalid, InvalidMove
 from ticketflow.domain.events import EventType, NewEvent, fold
 from ticketflow.domain.moves import Move, allowed
 from ticketflow.domain.replay import BEGINNING, points
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, Ticket, WaitingFor
+from ticketflow.services.again import SET_BY_STEPS
 from ticketflow.services.caller import Caller
+from ticketflow.services.changing import Changing
 from ticketflow.workflow.state import FLOW_VERSION
-
-_CONFLICT_TRIES = 20
-"""A ticket whose steps take milliseconds changes between a look at it and the move, but not that often."""
-
-
-_SET_BY_STEPS = ("category", "priority", "team", "tags")
-"""Beside the result. A step that runs again must not take its own former answer for what the sender said."""
 
 
 class SteerObserver(Protocol):
@@ -38,8 +33,8 @@ class Steer:
     """
 
     def __init__(self, commits: Commits, reads: Reads, observer: SteerObserver) -> None:
-        self._commits = commits
         self._reads = reads
+        self._changing = Changing(commits, reads)
         self._observer = observer
 
     async def pause(
@@ -55,7 +50,7 @@ class Steer:
             event = _event(EventType.PAUSED, ticket, caller, changes, reason=reason)
             return Change(ticket.id, ExpectVersion(ticket.version), [event], cancel_timers=[TimerKind.RETRY])
 
-        return await self._move(Move.PAUSE, ticket_id, expected_version, change)
+        return await self._move(Move.PAUSE, ticket_id, caller, expected_version, change)
 
     async def resume(
         self, ticket_id: UUID, caller: Caller, expected_version: int | None = None, reason: str | None = None
@@ -67,7 +62,7 @@ class Steer:
             event = _event(EventType.RESUMED, ticket, caller, changes, reason=reason)
             return _waking(ticket, event, caller, Move.RESUME)
 
-        return await self._move(Move.RESUME, ticket_id, expected_version, change)
+        return await self._move(Move.RESUME, ticket_id, caller, expected_version, change)
 
     async def cancel(
         self, ticket_id: UUID, caller: Caller, expected_version: int | None = None, reason: str | None = None
@@ -85,7 +80,7 @@ class Steer:
                 revoke_lease=True,
             )
 
-        ticket = await self._move(Move.CANCEL, ticket_id, expected_version, change)
+        ticket = await self._move(Move.CANCEL, ticket_id, caller, expected_version, change)
         self._observer.processed(Status.CANCELLED, (ticket.updated_at - ticket.created_at).total_seconds())
         return ticket
 
@@ -98,7 +93,7 @@ class Steer:
         async def change(ticket: Ticket) -> Change:
             return retry_change(ticket, caller, letter_id)
 
-        return await self._move(Move.RETRY, ticket_id, expected_version, change)
+        return await self._move(Move.RETRY, ticket_id, caller, expected_version, change)
 
     async def replay(
         self,
@@ -129,7 +124,7 @@ class Steer:
                 "waiting_for": None,
                 "result": None,
                 "error": None,
-                **{column: was[column] for column in _SET_BY_STEPS},
+                **{column: was[column] for column in SET_BY_STEPS},
                 **_next_attempt(ticket),
                 "excused_attempts": ticket.attempt,
             }
@@ -149,38 +144,21 @@ class Steer:
             )
             return _waking(ticket, event, caller, Move.REPLAY, restart)
 
-        return await self._move(Move.REPLAY, ticket_id, expected_version, change)
+        return await self._move(Move.REPLAY, ticket_id, caller, expected_version, change)
 
     async def _move(
         self,
         move: Move,
         ticket_id: UUID,
+        caller: Caller,
         expected_version: int | None,
         change: Callable[[Ticket], Awaitable[Change]],
     ) -> Ticket:
-        for _ in range(_CONFLICT_TRIES):
-            ticket = await self._reads.ticket(ticket_id)
-            if ticket is None:
-                raise NotFound("no ticket has this id")
-            if expected_version is not None and ticket.version != expected_version:
-                raise StaleVersion(expected_version, ticket.version)
+        async def decide(ticket: Ticket) -> Change:
             require(move, ticket)
-            match await self._commits.apply(await change(ticket)):
-                case Applied():
-                    changed = await self._reads.ticket(ticket_id)
-                    if changed is None:
-                        raise NotFound("the ticket was removed")
-                    return changed
-                case Refused(reason=Refusal.VERSION):
-                    continue
-                case Refused(reason=Refusal.NO_CHECKPOINT):
-                    raise Invalid(
-                        "the checkpoint before this step is gone",
-                        [FieldProblem("from_step", "its checkpoint was pruned; the first step needs none")],
-                    )
-                case Refused(reason=reason):
-                    raise Conflict(f"the ticket could not be changed: {reason}")
-        raise Conflict("the ticket keeps changing; look at it and try again")
+            return await change(ticket)
+
+        return await self._changing.change(ticket_id, caller.principal, expected_version, decide)
 
 
 def require(move: Move, ticket: Ticket) -> None:

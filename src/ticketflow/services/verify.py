@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ticketflow.db.reads import Reads
-from ticketflow.domain.audit import Rule, Violation, violations
+from ticketflow.domain.audit import violations
+from ticketflow.domain.audit_rules import Rule, Violation
 
 PAGE = 200
 

@@ -84,6 +84,8 @@ class WorkerParts:
     policy: RetryPolicy
     observer: WorkerObserver
     breaker: Breaker = field(default_factory=Breaker)
+    close_after: timedelta | None = None
+    """When an answered ticket closes by itself."""
 
 
 class Worker:
@@ -184,7 +186,7 @@ class Worker:
 
     async def _work(self, active: _Active, lease: Lease) -> bool:
         """Run the ticket as far as it goes. Returns False when it was taken from us: then others decide about it."""
-        active.run = run = TicketRun(lease, self._parts.commits)
+        active.run = run = TicketRun(lease, self._parts.commits, self._parts.close_after)
         self._report_in_flight()
         if lease.takeovers:
             self._parts.observer.retried(TAKEOVER)
@@ -229,7 +231,7 @@ class Worker:
                 context=RunContext(lease.ticket, self._parts.tools, run),
                 durability="sync",
             )
-            if not run.finished:
+            if run.status is None:
                 raise Poison("the graph ended without a result")
         except StoreUnavailable:
             raise
@@ -238,7 +240,10 @@ class Worker:
             # A decision once made is carried out, even while the worker is being stopped.
             await asyncio.shield(self._settle_failure(run, error, down_for))
         else:
-            self._ended(lease, Status.COMPLETED)
+            if run.status is Status.COMPLETED:
+                self._ended(lease, Status.COMPLETED)
+            else:
+                log.info("ticket.asked")
 
     async def _provider_down_for(self, run: TicketRun, error: Exception) -> timedelta | None:
         """Whether the provider as a whole is to blame, as ``after_failure`` wants to know it. No ticket fails for good

@@ -53,6 +53,7 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
         ),
         observer=app.observer,
         breaker=app.traffic.breaker,
+        close_after=settings.close_after,
     )
     upkeep = asyncio.create_task(
         Upkeep(app.outbox, app.commits, app.relay, timedelta(seconds=settings.sweep_after_seconds)).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,12 +11,13 @@ from fastapi import APIRouter, Header, Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters
+from ticketflow.api.deps import App, Calling, KnownParameters, Who
 from ticketflow.api.docs import answers
-from ticketflow.api.fields import CustomerId, IdempotencyKey, SearchWords, Tag, TeamName
+from ticketflow.api.fields import CustomerId, IdempotencyKey, PersonName, SearchWords, Tag, TeamName
 from ticketflow.api.models import (
     BatchBody,
     BatchResult,
+    CustomerTicketOut,
     EventList,
     NewTicketBody,
     TakenIn,
@@ -24,7 +26,9 @@ from ticketflow.api.models import (
     WorkflowOut,
 )
 from ticketflow.api.render import cursor_after, etag, json_response, parse_cursor, ticket_json
-from ticketflow.domain.errors import FieldProblem, Invalid
+from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
+from ticketflow.domain.lifecycle import Place
+from ticketflow.domain.roles import Principal
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
 from ticketflow.services.intake import NewTicket, Taken
 
@@ -75,10 +79,13 @@ def _batch_item(index: int, result: Taken | Invalid) -> dict[str, Any]:
 @router.get("", responses=answers(TicketList, 422, 503))
 async def list_tickets(
     app: App,
+    who: Who,
     status: Annotated[list[Status] | None, Query()] = None,
     category: Annotated[list[Category] | None, Query()] = None,
     priority: Annotated[list[Priority] | None, Query()] = None,
+    lifecycle: Annotated[list[Place] | None, Query()] = None,
     team: Annotated[TeamName | None, Query()] = None,
+    assignee: Annotated[PersonName | None, Query()] = None,
     customer_id: Annotated[CustomerId | None, Query()] = None,
     channel: Annotated[list[Channel] | None, Query()] = None,
     tag: Annotated[Tag | None, Query()] = None,
@@ -89,12 +96,18 @@ async def list_tickets(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
-    """A page of tickets, newest first unless asked otherwise. Repeat a filter to match any of several values."""
+    """A page of tickets, newest first unless asked otherwise. Repeat a filter to match any of several values.
+    Customers see their own."""
+    if who.is_customer:
+        _refuse_inner_filters(who, {"team": team, "assignee": assignee, "tag": tag}, customer_id)
+        customer_id = who.subject
     filters: dict[str, Any] = {
         "status": status,
         "category": category,
         "priority": priority,
+        "lifecycle": lifecycle,
         "team": team and [team],
+        "assignee": assignee and [assignee],
         "customer_id": customer_id and [customer_id],
         "channel": channel,
         "tag": tag,
@@ -105,42 +118,45 @@ async def list_tickets(
     given = {name: value for name, value in filters.items() if value is not None}
     tickets = await app.reads.tickets(given, sort=sort, limit=limit, after=parse_cursor(cursor))
     return json_response(
-        {"items": [ticket_json(ticket) for ticket in tickets], "next_cursor": cursor_after(tickets, limit)}
+        {"items": [ticket_json(ticket, who) for ticket in tickets], "next_cursor": cursor_after(tickets, limit)}
     )
 
 
-@router.get("/{ticket_id}", responses=answers(TicketOut, 404, 422, 503))
-async def get_ticket(ticket_id: UUID, app: App) -> Response:
+@router.get("/{ticket_id}", responses=answers(TicketOut | CustomerTicketOut, 404, 422, 503))
+async def get_ticket(ticket_id: UUID, app: App, who: Who) -> Response:
     """Status and, once there is one, result. The ETag is the ticket's version."""
-    ticket = await app.inspect.ticket(ticket_id)
-    return json_response(ticket_json(ticket), headers=etag(ticket))
+    ticket = await app.inspect.ticket(ticket_id, who)
+    return json_response(ticket_json(ticket, who), headers=etag(ticket))
 
 
 @router.get("/{ticket_id}/events", responses=answers(EventList, 404, 422, 503))
-async def get_events(ticket_id: UUID, app: App, after: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0) -> Response:
+async def get_events(
+    ticket_id: UUID, app: App, who: Who, after: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0
+) -> Response:
     """Everything that happened to the ticket, in order."""
-    return json_response({"items": await app.inspect.events(ticket_id, after)})
+    return json_response({"items": await app.inspect.events(ticket_id, who, after)})
 
 
-@router.get("/{ticket_id}/state", responses=answers(TicketOut, 404, 422, 503))
+@router.get("/{ticket_id}/state", responses=answers(TicketOut | CustomerTicketOut, 404, 422, 503))
 async def get_state(
     ticket_id: UUID,
     app: App,
+    who: Who,
     version: Annotated[int | None, Query(ge=1, le=1_000_000_000)] = None,
     at: AwareDatetime | None = None,
 ) -> Response:
     """The ticket as it was after event ``version``, or at a time; rebuilt from its trail alone."""
     if version is not None and at is not None:
         raise Invalid("give a version or a time, not both", [FieldProblem("at", "not together with version")])
-    state = await app.inspect.state(ticket_id, version, at)
+    state = await app.inspect.state(ticket_id, who, version, at)
     state.pop("fingerprint", None)
     return json_response(state)
 
 
 @router.get("/{ticket_id}/workflow", responses=answers(WorkflowOut, 404, 422, 503))
-async def get_workflow(ticket_id: UUID, app: App) -> Response:
+async def get_workflow(ticket_id: UUID, app: App, who: Who) -> Response:
     """The six steps with status, time, tokens, cost and model; where the ticket stands, and what will wake it."""
-    return json_response(await app.inspect.workflow(ticket_id))
+    return json_response(await app.inspect.workflow(ticket_id, who))
 
 
 def new_ticket(body: NewTicketBody, idempotency_key: str | None) -> NewTicket:
@@ -156,8 +172,18 @@ def new_ticket(body: NewTicketBody, idempotency_key: str | None) -> NewTicket:
         tags=tuple(dict.fromkeys(body.tags)),
         channel=body.channel,
         metadata=body.metadata,
+        assignee=body.assignee,
         idempotency_key=idempotency_key,
     )
+
+
+def _refuse_inner_filters(who: Principal, inner: Mapping[str, Any], customer_id: str | None) -> None:
+    """What a customer does not see they cannot search by either: each answer would tell a little of it."""
+    for name, value in inner.items():
+        if value is not None:
+            raise Forbidden(f"{name}: is not for customers to ask for")
+    if customer_id not in (None, who.subject):
+        raise Forbidden("customer_id: a customer sees tickets of their own")
 
 
 def _moment(field: str, value: datetime | None) -> str | None:

@@ -1,0 +1,67 @@
+"""Again: the customer has said something, so the pipeline begins anew with all that was said."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from ticketflow.db.reads import Reads
+from ticketflow.domain.change import Restart, WakeUp
+from ticketflow.domain.events import EventType, NewEvent, fold
+from ticketflow.domain.routing import lane_for
+from ticketflow.domain.tickets import Status, Ticket, WaitingFor
+from ticketflow.services.caller import Caller
+from ticketflow.workflow.state import FLOW_VERSION, StepName
+
+SET_BY_STEPS = ("category", "priority", "team", "tags")
+"""Beside the result. A step that runs again must not take its own former answer for what the sender said."""
+
+
+class Again:
+    """``settle``: how long the pipeline waits for more, so that several replies are answered together."""
+
+    def __init__(self, reads: Reads, settle: timedelta) -> None:
+        self._reads = reads
+        self._settle = settle
+
+    async def begin(self, ticket: Ticket, caller: Caller) -> dict[str, Any]:
+        """What a Change needs beside its own events, as keyword arguments, ``events`` to come behind the others.
+
+        Nothing for a ticket that waits for a worker already, who will read everything, and for one that a person has
+        paused. What a worker has in hand is dropped: it answers what the customer has gone beyond.
+        """
+        if ticket.status is Status.PENDING or ticket.waiting_for is WaitingFor.PAUSED:
+            return {"events": []}
+        created = await self._reads.events(ticket.id, limit=1) or []
+        first = fold(created)
+        restart = Restart(None)
+        replayed = NewEvent(
+            EventType.REPLAYED,
+            caller.actor,
+            {
+                "from": ticket.status,
+                "reason": "customer_reply",
+                "from_step": StepName.CLASSIFY,
+                "after_seq": 0,
+                "checkpoint_id": str(restart.id),
+                "attempt": ticket.attempt + 1,
+            },
+            {
+                "status": Status.PENDING,
+                "waiting_for": None,
+                "result": None,
+                "error": None,
+                **{column: first[column] for column in SET_BY_STEPS},
+                "attempt": ticket.attempt + 1,
+                "excused_attempts": ticket.attempt,
+                "flow_version": FLOW_VERSION,
+            },
+            request_id=caller.request_id,
+        )
+        return {
+            "events": [replayed],
+            "restart": restart,
+            "revoke_lease": True,
+            "redrive": caller.actor,
+            "wake_ups": [WakeUp(lane_for(first["priority"]), "customer_reply", caller.headers(), self._settle)],
+        }
