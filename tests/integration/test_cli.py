@@ -208,6 +208,16 @@ def test_the_graph_is_drawn_in_the_form_that_the_name_asks_for(cli: Cli, tmp_pat
     assert not (tmp_path / "a.gif").exists()
 
 
+def test_the_lifecycle_is_drawn_in_the_form_that_the_name_asks_for(cli: Cli, tmp_path: Path) -> None:
+    console, *written = cli.at_once(
+        ("graph", "--lifecycle"), ("graph", "--lifecycle", "a.mmd"), ("graph", "--lifecycle", "a.gif")
+    )
+    assert "resolve_escalated" in console.stdout
+    assert [done.returncode for done in written] == [0, 2]
+    assert "escalated --> resolve_escalated" in (tmp_path / "a.mmd").read_text()
+    assert not (tmp_path / "a.gif").exists()
+
+
 def test_doctor_says_what_is_well_and_what_to_do_about_the_rest(cli: Cli) -> None:
     away = cli("doctor", "--json", RABBITMQ_URL="amqp://someone:hunter2@127.0.0.1:1/")
     assert away.returncode == 1

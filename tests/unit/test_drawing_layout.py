@@ -11,6 +11,7 @@ from math import dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ticketflow.workflow.drawing.crossings import crossings, untangled
 from ticketflow.workflow.drawing.diagram import Diagram, Edge, Kind, Node
 from ticketflow.workflow.drawing.geometry import Path, Point, Rect, sampled
 from ticketflow.workflow.drawing.layout import Layout, lay_out
@@ -25,7 +26,7 @@ def tangled() -> Diagram:
     return Diagram("Tangled", nodes, edges)
 
 
-KINDS: list[Kind] = ["start", "step", "step", "step", "end"]
+KINDS: list[Kind] = ["start", "step", "step", "step", "end", "place", "transition"]
 
 
 @st.composite
@@ -125,3 +126,22 @@ def test_the_layout_does_not_depend_on_hash_seeds() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(outputs) == 1
+
+
+def test_crossings_counts_pairs_of_arrows_that_cross() -> None:
+    straight = Diagram("", tuple(Node(c, c) for c in "abcd"), (Edge("a", "c"), Edge("b", "d")))
+    assert crossings(lay_out(straight)) == 0
+    every = tuple(Edge(a, b) for a in "abc" for b in "xyz")
+    # Two rows of three, all joined, drawn without ways around: nine pairs cross.
+    assert crossings(lay_out(Diagram("", tuple(Node(c, c) for c in "abcxyz"), every))) == 9
+
+
+def test_untangling_reorders_branches_until_nothing_crosses_and_changes_nothing_else() -> None:
+    nodes = tuple(Node(c, c) for c in "abcdefgh")
+    edges = tuple(Edge(*pair) for pair in ("ab", "bc", "be", "bd", "cf", "eg", "gb", "fh", "dh"))
+    tangle = Diagram("Tangle", tuple(sorted(nodes, key=lambda node: "acbdefgh".index(node.id))), edges)
+    loose = untangled(tangle)
+    assert crossings(lay_out(loose)) < crossings(lay_out(tangle))
+    assert set(loose.nodes) == set(tangle.nodes)
+    assert (loose.edges, loose.title) == (tangle.edges, tangle.title)
+    assert untangled(loose) == loose

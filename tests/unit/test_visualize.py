@@ -15,7 +15,9 @@ from langgraph.graph import END, START, StateGraph
 from PIL import Image
 
 from ticketflow.domain.errors import Invalid
+from ticketflow.domain.lifecycle import NET, Move, Net, Place, Transition
 from ticketflow.workflow import visualize
+from ticketflow.workflow.drawing.crossings import crossings
 from ticketflow.workflow.drawing.diagram import Diagram, Edge, Node
 from ticketflow.workflow.drawing.layout import lay_out
 from ticketflow.workflow.drawing.png import png
@@ -192,8 +194,8 @@ def test_write_chooses_the_form_by_suffix_and_repeats_itself_exactly(
     compiled: Any, tmp_path: Path, suffix: str
 ) -> None:
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-    visualize.write(compiled.get_graph(), first)
-    visualize.write(compiled.get_graph(), second)
+    visualize.write(visualize.diagram_of(compiled.get_graph()), first)
+    visualize.write(visualize.diagram_of(compiled.get_graph()), second)
     starts = {".png": b"\x89PNG\r\n", ".svg": b"<svg ", ".mmd": b"---\ntitle: ", ".txt": b"Ticketflow workflow\n"}
     assert first.read_bytes().startswith(starts[suffix.lower()])
     assert first.read_bytes() == second.read_bytes()
@@ -202,13 +204,13 @@ def test_write_chooses_the_form_by_suffix_and_repeats_itself_exactly(
 @pytest.mark.parametrize("name", ["picture.pdf", "picture", ".png"])
 def test_other_suffixes_are_refused_and_the_allowed_ones_named(compiled: Any, tmp_path: Path, name: str) -> None:
     with pytest.raises(Invalid, match=r"\.png, \.svg, \.mmd, \.txt"):
-        visualize.write(compiled.get_graph(), tmp_path / name)
+        visualize.write(visualize.diagram_of(compiled.get_graph()), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_directory_is_refused_and_not_made(compiled: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no directory"):
-        visualize.write(compiled.get_graph(), tmp_path / "missing" / "picture.svg")
+        visualize.write(visualize.diagram_of(compiled.get_graph()), tmp_path / "missing" / "picture.svg")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,3 +249,105 @@ def test_command_exits_with_2_and_says_why(tmp_path: Path, capsys: pytest.Captur
     assert visualize.main([str(tmp_path / "missing" / "picture.svg")]) == 1
     with pytest.raises(SystemExit, match="2"):
         visualize.main(["one.svg", "two.svg"])
+
+
+@pytest.fixture(scope="module")
+def net_diagram() -> Diagram:
+    return visualize.diagram_of_net()
+
+
+NET_TEXTS = [
+    *Place, *Move, "customer or admin", "supervisor",
+    "supervisor: also all that agent may do.", "admin: also all that agent and supervisor may do.",
+]  # fmt: skip
+
+
+def test_the_nets_diagram_has_its_places_transitions_roles_and_arcs(net_diagram: Diagram) -> None:
+    assert {node.id: node.token for node in net_diagram.nodes if node.kind == "place"} == {
+        place: place is Place.NEW for place in Place
+    }
+    assert {node.id: node.subtitle for node in net_diagram.nodes if node.kind == "transition"} == {
+        **dict.fromkeys(Move, "agent"),
+        Move.CUSTOMER_REPLY: "customer or admin",
+        Move.REOPEN: "customer or admin",
+        Move.RESOLVE_ESCALATED: "supervisor",
+    }
+    arcs = {(place, move) for move, t in NET.transitions.items() for place in t.takes}
+    arcs |= {(move, place) for move, t in NET.transitions.items() for place in t.puts}
+    assert {(edge.source, edge.target) for edge in net_diagram.edges} == arcs
+    assert len(net_diagram.edges) == len(arcs)
+
+
+def test_no_arcs_of_the_lifecycle_cross_and_nothing_covers_anything(net_diagram: Diagram) -> None:
+    layout = lay_out(net_diagram)
+    assert crossings(layout) == 0
+    assert not [(a, b) for a, b in combinations([box.rect for box in layout.nodes], 2) if a.overlaps(b)]
+
+
+def test_every_form_of_the_lifecycle_shows_places_transitions_roles_and_notes(net_diagram: Diagram) -> None:
+    words = "\n".join(svg_texts(svg(lay_out(net_diagram))))
+    for form in (words, mermaid(net_diagram), console(net_diagram), console(net_diagram, ascii_only=True)):
+        assert [text for text in NET_TEXTS if text not in form] == []
+    assert "\n│ ╭─────►│  in_progress  ├" in console(net_diagram)
+    assert "│  ● new  │" in console(net_diagram)
+    assert "|  * new  |" in console(net_diagram, ascii_only=True)
+    assert max(map(len, console(net_diagram).splitlines())) <= 80
+
+
+def test_the_lifecycle_in_words_says_who_may_fire_what(net_diagram: Diagram) -> None:
+    said = net_diagram.in_words()
+    assert "escalated leads to resolve_escalated (supervisor). " in said
+    assert "reopen (customer or admin) leads to new. " in said
+
+
+def test_places_are_round_transitions_square_and_coloured_by_role(net_diagram: Diagram) -> None:
+    root = ET.fromstring(svg(lay_out(net_diagram)))
+    outlines = [rect for rect in root.iter(f"{SVG}rect") if rect.get("stroke-width") == "1.5"][1:]
+    round_ones = [rect for rect in outlines if float(rect.attrib["rx"]) * 2 == float(rect.attrib["height"])]
+    square = [rect.attrib["stroke"] for rect in outlines if rect.attrib["rx"] == "3"]
+    assert len(round_ones) == len(Place)
+    assert len(square) == len(Move)
+    assert sorted(square.count(colour) for colour in set(square)) == [1, 2, 6]
+    drawn = mermaid(net_diagram)
+    assert 'new(["● new"]):::place' in drawn
+    assert 'reopen["<b>reopen</b><br/>customer or admin"]:::group2' in drawn
+
+
+def test_the_legend_explains_only_the_signs_that_are_there(net_diagram: Diagram, diagram: Diagram) -> None:
+    net_words, graph_words = (svg_texts(svg(lay_out(shown))) for shown in (net_diagram, diagram))
+    assert {"place", "the first token", "agent", "supervisor", "customer or admin"} <= set(net_words)
+    assert not {"always", "decided at run time"} & set(net_words)
+    assert {"always", "decided at run time"} <= set(graph_words)
+    assert not {"place", "the first token"} & set(graph_words)
+    assert "╭─╮ place" not in console(diagram)
+    plain_chain = Diagram("", (Node("a", "A"), Node("b", "B")), (Edge("a", "b"),))
+    assert svg_texts(svg(lay_out(plain_chain))) == ["A", "B"]
+
+
+def test_the_picture_of_a_broken_net_says_what_is_wrong_with_it() -> None:
+    fork = Transition((Place.RESOLVED,), (Place.CLOSED, Place.NEW), frozenset(), "")
+    shown = console(visualize.diagram_of_net(Net(NET.initial, {**NET.transitions, Move.CLOSE: fork})))
+    assert "Nobody may fire close." in shown
+    assert "There is no end of tokens" in shown
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [(".png", b"\x89PNG\r\n"), (".svg", b"<svg "), (".mmd", b"---\ntitle: "), (".txt", b"Ticketflow lifecycle\n")],
+)
+def test_command_writes_the_lifecycle_in_each_form(tmp_path: Path, suffix: str, start: bytes) -> None:
+    out = tmp_path / f"picture{suffix}"
+    assert visualize.main(["--lifecycle", str(out)]) == 0
+    assert out.read_bytes().startswith(start)
+
+
+def test_command_prints_the_lifecycle_and_refuses_what_it_cannot_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert visualize.main(["--lifecycle", "--ascii"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert [text for text in NET_TEXTS if text not in printed] == []
+    assert visualize.main(["--lifecycle", str(tmp_path / "picture.pdf")]) == 2
+    assert visualize.main(["--lifecycle", str(tmp_path / "missing" / "picture.svg")]) == 1
+    assert list(tmp_path.iterdir()) == []

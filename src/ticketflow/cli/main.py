@@ -169,11 +169,14 @@ def graph(
     out: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="A .png, .svg, .mmd or .txt file; none prints here.")
     ] = None,
+    lifecycle: Annotated[
+        bool, typer.Option("--lifecycle", help="Where a ticket can be for people, and who may move it on.")
+    ] = False,
 ) -> None:
-    """A picture of the workflow, drawn from the compiled graph."""
+    """A picture of the workflow, drawn from the compiled graph, or of the lifecycle, from its Petri net."""
     from ticketflow.workflow.visualize import main as run
 
-    leave(run([str(out)] if out else []))
+    leave(run([*(["--lifecycle"] if lifecycle else []), *(["--", str(out)] if out else [])]))
 
 
 @app.command()

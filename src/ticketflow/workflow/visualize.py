@@ -1,6 +1,7 @@
-"""Pictures of the workflow, drawn from the compiled LangGraph graph itself, so that they cannot be out of date.
+"""Pictures of the workflow and of the lifecycle, drawn from the compiled LangGraph graph and from the Petri net
+themselves, so that they cannot be out of date.
 
-``python -m ticketflow.workflow.visualize [OUT]`` writes one, or prints it as text.
+``python -m ticketflow.workflow.visualize [--lifecycle] [OUT]`` writes one, or prints it as text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ticketflow.domain.errors import Invalid
+from ticketflow.domain.lifecycle import NET, Net, Place
+from ticketflow.domain.nets import faults
+from ticketflow.domain.roles import Role, held
+from ticketflow.workflow.drawing.crossings import untangled
 from ticketflow.workflow.drawing.diagram import Diagram, Edge, Kind, Node
 from ticketflow.workflow.drawing.layout import lay_out
 from ticketflow.workflow.drawing.png import png
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 TITLE = "Ticketflow workflow"
 SUMMARY = "How one ticket becomes an answer"
+
+LIFECYCLE_TITLE = "Ticketflow lifecycle"
+LIFECYCLE_SUMMARY = "Where a ticket can be, and who may move it on"
 
 SUBTITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -65,7 +73,23 @@ def diagram_of(graph: Graph) -> Diagram:
     return Diagram(TITLE, tuple(nodes), tuple(edges), SUMMARY)
 
 
-def write(graph: Graph, path: Path) -> None:
+def diagram_of_net(net: Net = NET) -> Diagram:
+    """The net as a diagram: places and transitions under their own names, an arrow for each arc, and as notes which
+    roles include others and what is wrong with the net, if anything is."""
+    nodes = [Node(place, place, kind="place", token=net.initial.get(place, 0) > 0) for place in Place]
+    edges: list[Edge] = []
+    for move, transition in net.transitions.items():
+        who = " or ".join(role for role in Role if role in transition.roles)
+        nodes.append(Node(move, move, who, "transition", who))
+        edges += [Edge(place, move) for place in transition.takes]
+        edges += [Edge(move, place) for place in transition.puts]
+    inherited = {role: [other for other in Role if other in held(role) - {role}] for role in Role}
+    may = [f"{role}: also all that {' and '.join(others)} may do" for role, others in inherited.items() if others]
+    notes = (*(f"{said}." for said in may), *faults(net))
+    return untangled(Diagram(LIFECYCLE_TITLE, tuple(nodes), tuple(edges), LIFECYCLE_SUMMARY, notes))
+
+
+def write(diagram: Diagram, path: Path) -> None:
     """Write the picture in the format that the suffix says: ``.png``, ``.svg``, ``.mmd`` (Mermaid) or ``.txt``.
 
     Raises ``Invalid`` on any other suffix, and ``OSError`` if the file cannot be written.
@@ -75,25 +99,26 @@ def write(graph: Graph, path: Path) -> None:
         raise Invalid(f"cannot draw {path.name!r}: the name must end in {', '.join(_WRITERS)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no directory {path.parent}")
-    path.write_bytes(writer(diagram_of(graph)))
+    path.write_bytes(writer(diagram))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; ``argv`` without the program's name. Returns 0, 1 if ``OUT`` cannot be written,
     or 2 if its name says no format."""
-    parser = argparse.ArgumentParser("python -m ticketflow.workflow.visualize", description="Draw the workflow.")
+    parser = argparse.ArgumentParser(
+        "python -m ticketflow.workflow.visualize", description="Draw the workflow or the lifecycle."
+    )
     parser.add_argument("out", metavar="OUT", nargs="?", type=Path, help=f"a file in {', '.join(_WRITERS)}")
     parser.add_argument("--ascii", action="store_true", help="print plain ASCII, no box characters")
+    parser.add_argument("--lifecycle", action="store_true", help="the lifecycle's Petri net instead of the workflow")
     chosen = parser.parse_args(argv)
 
-    from ticketflow.workflow.graph import compile_graph
-
-    graph = compile_graph().get_graph()
+    diagram = diagram_of_net() if chosen.lifecycle else _workflow()
     if chosen.out is None:
-        sys.stdout.write(console(diagram_of(graph), ascii_only=chosen.ascii or not _draws_boxes()))
+        sys.stdout.write(console(diagram, ascii_only=chosen.ascii or not _draws_boxes()))
         return 0
     try:
-        write(graph, chosen.out)
+        write(diagram, chosen.out)
     except Invalid as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
@@ -103,10 +128,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _workflow() -> Diagram:
+    from ticketflow.workflow.graph import compile_graph
+
+    return diagram_of(compile_graph().get_graph())
+
+
 def _draws_boxes() -> bool:
     """Whether standard output can show the box characters."""
     try:
-        "─╭┄►".encode(sys.stdout.encoding or "ascii")
+        "─╭┄►●".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True

@@ -9,17 +9,23 @@ from typing import Literal
 
 from ticketflow.domain.errors import Invalid
 
-Kind = Literal["start", "end", "step"]
+Kind = Literal["start", "end", "step", "place", "transition"]
+"""The first three are a graph's, the other two a Petri net's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One box. ``id`` is unique in its diagram; ``title`` and ``subtitle`` may be any text."""
+    """One box. ``id`` is unique in its diagram; ``title`` and ``subtitle`` may be any text.
+
+    Transitions of the same ``group`` look alike, and a legend names it; ``token`` marks a place that has one at first.
+    """
 
     id: str
     title: str
     subtitle: str = ""
     kind: Kind = "step"
+    group: str = ""
+    token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class Edge:
 class Diagram:
     """Boxes and the arrows between them; cycles, parallel arrows and arrows to oneself are allowed.
 
+    ``notes`` are sentences that stand below the picture.
+
     Raises ``Invalid`` if it has no nodes, if two nodes share an id, or if an edge names an unknown node.
     """
 
@@ -43,6 +51,7 @@ class Diagram:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     summary: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = Counter(node.id for node in self.nodes)
@@ -65,9 +74,23 @@ class Diagram:
         """Every arrow as a sentence, for people who cannot see the picture."""
         said = []
         for edge in self.edges:
-            source, target = (clean(self.node(end).title) for end in (edge.source, edge.target))
+            source, target = (_said(self.node(end)) for end in (edge.source, edge.target))
             said.append(f"{source} leads to {target}" + (f" ({clean(edge.label)})." if edge.label else "."))
-        return " ".join(said)
+        return " ".join([*said, *map(clean, self.notes)])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of transitions, in the order in which they first appear."""
+        return tuple(dict.fromkeys(node.group for node in self.nodes if node.kind == "transition" and node.group))
+
+    @property
+    def is_net(self) -> bool:
+        return any(node.kind in ("place", "transition") for node in self.nodes)
+
+
+def _said(node: Node) -> str:
+    title = clean(node.title)
+    return f"{title} ({clean(node.subtitle)})" if node.kind == "transition" and node.subtitle else title
 
 
 def clean(text: str) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 from ticketflow.workflow.drawing.diagram import plain
 from ticketflow.workflow.drawing.geometry import Point, sampled
 from ticketflow.workflow.drawing.layout import Layout
-from ticketflow.workflow.drawing.scene import Plate, Polygon, Shape, Stroke, Words, scene_of
+from ticketflow.workflow.drawing.scene import scene_of
+from ticketflow.workflow.drawing.shapes import Plate, Polygon, Shape, Stroke, Words
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont

@@ -37,7 +37,7 @@ def rank(diagram: Diagram) -> Ranks:
     for index, edge in edges:
         leaving[edge.source].append((index, edge.target))
     entered = {edge.target for _, edge in edges if edge.source != edge.target}
-    first = [node.id for node in diagram.nodes if node.id not in entered or node.kind == "start"]
+    first = [node.id for node in diagram.nodes if node.id not in entered or node.kind == "start" or node.token]
     # Where a cycle can be entered in two places, the order of the nodes says which arrow of it runs back.
     _, back = _search([*first, *place], leaving)
 

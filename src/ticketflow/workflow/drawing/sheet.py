@@ -19,6 +19,9 @@ LEAVE, ARRIVE, CHANNEL = 16.0, 28.0, 12.0
 HEAD = 8.0
 LOOP = 30.0
 
+_EVEN = ("step", "place", "transition")
+_PADDING = {"start": 15, "end": 15, "step": 26, "place": 23, "transition": 18}
+_LEAST_WIDTH = {"start": 92, "end": 92, "step": 120, "place": 120, "transition": 120}
 _TITLE_LIMIT, _SUBTITLE_LIMIT, _LABEL_LIMIT = 28, 36, 24
 
 
@@ -82,17 +85,18 @@ class Sheet:
         title, subtitle = wrapped(node.title, _TITLE_LIMIT), wrapped(node.subtitle, _SUBTITLE_LIMIT)
         widths = [text_width(text, TITLE_SIZE) for text in title]
         widths += [text_width(text, SUBTITLE_SIZE) for text in subtitle]
-        high = len(title) * TITLE_LINE + len(subtitle) * SUBTITLE_LINE + (26 if node.kind == "step" else 15)
+        high = len(title) * TITLE_LINE + len(subtitle) * SUBTITLE_LINE + _PADDING[node.kind]
         high = max(high, sum(self.loop_heights(node.id)) + 8)
-        least = 120 if node.kind == "step" else 92
-        return PlacedNode(node, Rect(0, 0, max([least, *(w + 44 for w in widths)]), high), title, subtitle)
+        wide = max([_LEAST_WIDTH[node.kind], *(w + 44 for w in widths)])
+        return PlacedNode(node, Rect(0, 0, wide, high), title, subtitle)
 
     def _even_out(self) -> None:
-        """All steps are as wide as the widest, so that a plain sequence reads as one column."""
-        steps = [box for box in self.boxes.values() if box.node.kind == "step"]
-        widest = max((box.rect.width for box in steps), default=0.0)
-        for box in steps:
-            self.boxes[box.node.id] = replace(box, rect=Rect(0, 0, widest, box.rect.height))
+        """All steps are as wide as the widest, so that a plain sequence reads as one column; so with a net's boxes."""
+        for kind in _EVEN:
+            alike = [box for box in self.boxes.values() if box.node.kind == kind]
+            widest = max((box.rect.width for box in alike), default=0.0)
+            for box in alike:
+                self.boxes[box.node.id] = replace(box, rect=Rect(0, 0, widest, box.rect.height))
 
     def _spread(self) -> None:
         """Rows of boxes alternate with rows of labels: an arrow to the next row passes through its label."""

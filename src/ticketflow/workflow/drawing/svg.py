@@ -8,7 +8,8 @@ from xml.sax.saxutils import escape, quoteattr
 from ticketflow.workflow.drawing.diagram import clean
 from ticketflow.workflow.drawing.geometry import Path, Point
 from ticketflow.workflow.drawing.layout import Layout
-from ticketflow.workflow.drawing.scene import Plate, Polygon, Scene, Shape, Stroke, Words, scene_of
+from ticketflow.workflow.drawing.scene import Scene, scene_of
+from ticketflow.workflow.drawing.shapes import Plate, Polygon, Shape, Stroke, Words
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

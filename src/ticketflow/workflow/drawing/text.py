@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ticketflow.workflow.drawing.diagram import Diagram, Node, clean, plain, wrapped
+from ticketflow.workflow.drawing.looks import LEGEND, NET_LEGEND, deciding, line_colour, looks
 from ticketflow.workflow.drawing.ranks import rank
-from ticketflow.workflow.drawing.scene import LEGEND, deciding, line_colour, look_of
 from ticketflow.workflow.drawing.tracks import Track, plan, side_ports
 
 _COLUMNS = 80
-_ASCII = str.maketrans("─│┄┆┌┐└┘╭╮╰╯├┤┬┴┼▼►◄", "-|.:" + "+" * 13 + "v><")
+_SQUARE = ("step", "transition")
+_DOT = "●"
+_ASCII = str.maketrans("─│┄┆┌┐└┘╭╮╰╯├┤┬┴┼▼►◄●", "-|.:" + "+" * 13 + "v><*")
 
 
 def console(diagram: Diagram, *, ascii_only: bool = False) -> str:
@@ -36,7 +37,8 @@ def console(diagram: Diagram, *, ascii_only: bool = False) -> str:
 def _spelled(diagram: Diagram) -> Diagram:
     nodes = (replace(n, title=plain(n.title), subtitle=plain(n.subtitle)) for n in diagram.nodes)
     edges = (replace(edge, label=plain(edge.label)) for edge in diagram.edges)
-    return Diagram(plain(diagram.title), tuple(nodes), tuple(edges), plain(diagram.summary))
+    notes = tuple(plain(note) for note in diagram.notes)
+    return Diagram(plain(diagram.title), tuple(nodes), tuple(edges), plain(diagram.summary), notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class _Page:
         self.boxes = self._stacked(texts)
 
     def _lines(self, node: Node) -> tuple[str, ...]:
-        lines = [*wrapped(node.title, self.limit), *wrapped(node.subtitle, self.limit)]
+        lines = [*wrapped(_titled(node), self.limit), *wrapped(node.subtitle, self.limit)]
         for edge in self.diagram.edges:
             if edge.source == edge.target == node.id:
                 lines += wrapped(f"repeats: {edge.label}" if edge.label else "repeats", self.limit)
@@ -105,7 +107,7 @@ class _Page:
             node, lines = self.diagram.node(id_), texts[id_]
             ports = max(len(self.ports.get((id_, -1), ())), len(self.ports.get((id_, 1), ())))
             bottom = row + max(len(lines), ports) + 1
-            half = self.half if node.kind == "step" else max(len(line) for line in lines) // 2 + 3
+            half = self.half if node.kind in _SQUARE else max(len(line) for line in lines) // 2 + 3
             boxes[id_] = _Box(node, lines, row, bottom, half)
             row = bottom + 1 + (len(self._straight_label(id_)) + 1 if id_ in self.straight else 1)
         return boxes
@@ -126,8 +128,15 @@ class _Page:
         head = [text for text in (clean(self.diagram.title), clean(self.diagram.summary)) if text]
         notes = [f"({number}) {note}" for number, note in enumerate(self.notes, 1)]
         legend = ["   ".join(f"{'┄┄┄' if dashed else '───'} {meaning}" for dashed, meaning in LEGEND)]
-        parts = [head, rows, notes, legend if deciding(self.diagram) else []]
+        below = [*self._net_legend(), *(line for note in self.diagram.notes for line in wrapped(note, _COLUMNS))]
+        parts = [head, rows, notes, legend if deciding(self.diagram) else [], below]
         return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+    def _net_legend(self) -> list[str]:
+        if not self.diagram.is_net:
+            return []
+        place, first = NET_LEGEND
+        return [f"╭─╮ {place}   {_DOT} {first}   ┌─┐ transition, and who may fire it"]
 
     def _write(self, row: int, column: int, text: str) -> None:
         for i, character in enumerate(text):
@@ -141,7 +150,7 @@ class _Page:
 
     def _draw_box(self, box: _Box) -> None:
         left, inner = self.middle - box.half, 2 * box.half - 1
-        corners = "┌┐└┘" if box.node.kind == "step" else "╭╮╰╯"
+        corners = "┌┐└┘" if box.node.kind in _SQUARE else "╭╮╰╯"
         self._write(box.top, left, corners[0] + "─" * inner + corners[1])
         for row in range(box.top + 1, box.bottom):
             self._write(row, left, "│" + " " * inner + "│")
@@ -188,28 +197,33 @@ class _Page:
         return box.top + 1 + free // 2 + edges.index(track.edge)
 
 
+def _titled(node: Node) -> str:
+    return f"{_DOT} {node.title}" if node.token else node.title
+
+
 _MERMAID_KEYWORDS = re.compile(
     "call|class|classdef|click|default|direction|end|flowchart|graph|href|linkstyle|style|subgraph", re.IGNORECASE
 )
-_MermaidClass = Literal["entry", "exit", "step", "decides"]
+_MERMAID_CLASSES = {"start": "entry", "end": "exit"}
 
 
 def mermaid(diagram: Diagram) -> str:
     """A Mermaid flowchart (``.mmd``, or a ``mermaid`` block in Markdown); texts are escaped as entities."""
     names = {node.id: _name(node.id, i) for i, node in enumerate(diagram.nodes)}
-    decides = deciding(diagram)
+    classes = _classes(diagram)
     lines = ["---", f"title: {json.dumps(clean(diagram.title))}", "---", "flowchart TD"]
+    lines += [f"    %% {clean(note)}" for note in diagram.notes]
     for node in diagram.nodes:
-        text = _entities(node.title)
+        text = _entities(_titled(node))
         if clean(node.subtitle):
             text = f"<b>{text}</b><br/>{_entities(node.subtitle)}"
-        box = f'["{text}"]' if node.kind == "step" else f'(["{text}"])'
-        lines.append(f"    {names[node.id]}{box}:::{_class(node, node.id in decides)}")
+        box = f'["{text}"]' if node.kind in _SQUARE else f'(["{text}"])'
+        lines.append(f"    {names[node.id]}{box}:::{classes[node.id]}")
     for edge in diagram.edges:
         arrow = "-.->" if edge.dashed else "-->"
         label = f'|"{_entities(edge.label)}"|' if clean(edge.label) else ""
         lines.append(f"    {names[edge.source]} {arrow}{label} {names[edge.target]}")
-    styles = {_class(node, node.id in decides): look_of(node.kind, node.id in decides) for node in diagram.nodes}
+    styles = {classes[id_]: look for id_, look in looks(diagram).items()}
     for name, look in sorted(styles.items()):
         lines.append(f"    classDef {name} fill:{look.fill},stroke:{look.stroke},color:{look.title}")
     if dashed := [str(i) for i, edge in enumerate(diagram.edges) if edge.dashed]:
@@ -217,12 +231,17 @@ def mermaid(diagram: Diagram) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _class(node: Node, decides: bool) -> _MermaidClass:
-    if node.kind == "start":
-        return "entry"
-    if node.kind == "end":
-        return "exit"
-    return "decides" if decides else "step"
+def _classes(diagram: Diagram) -> dict[str, str]:
+    """The class of each node by id, one for each way in which boxes look."""
+    deciders = deciding(diagram)
+
+    def class_of(node: Node) -> str:
+        if node.kind == "transition" and node.group:
+            return f"group{diagram.groups.index(node.group) + 1}"
+        decides = node.kind == "step" and node.id in deciders
+        return "decides" if decides else _MERMAID_CLASSES.get(node.kind, node.kind)
+
+    return {node.id: class_of(node) for node in diagram.nodes}
 
 
 def _name(id_: str, index: int) -> str:
@@ -233,4 +252,4 @@ def _name(id_: str, index: int) -> str:
 
 def _entities(text: str) -> str:
     """``text`` for a quoted label: whatever Mermaid or HTML could read as markup becomes ``#code;``."""
-    return "".join(c if c.isalnum() or c in " ,.()/-'?!:" else f"#{ord(c)};" for c in clean(text))
+    return "".join(c if c.isalnum() or c in " ,.()/-_'?!:●" else f"#{ord(c)};" for c in clean(text))
