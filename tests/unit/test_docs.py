@@ -1,4 +1,4 @@
-"""What the documents say is still so: their links lead somewhere, and their picture is the graph that runs."""
+"""What the documents say is still so: their links lead somewhere, and their pictures are of what runs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def test_the_picture_is_drawn_from_todays_graph(tmp_path: Path) -> None:
     fresh = tmp_path / "workflow.svg"
     assert visualize.main([str(fresh)]) == 0
     assert fresh.read_bytes() == (ROOT / "docs/workflow.svg").read_bytes(), "run `ticketflow graph docs/workflow.svg`"
+
+
+def test_the_lifecycle_is_drawn_from_todays_net(tmp_path: Path) -> None:
+    fresh, kept = tmp_path / "lifecycle.svg", ROOT / "docs/lifecycle.svg"
+    assert visualize.main(["--lifecycle", str(fresh)]) == 0
+    assert fresh.read_bytes() == kept.read_bytes(), "run `ticketflow graph --lifecycle docs/lifecycle.svg`"
 
 
 def test_the_readme_names_no_variable_that_is_not_read() -> None:
