@@ -262,12 +262,13 @@ begin
 end $$;
 
 -- {limit, hold_ms, kinds} -> [{ticket_id, kind, ticket: {...}}]; the change that acts on a timer cancels it, guarded by version.
--- A release drops timers that mean nothing to it, so each names the kinds that it knows.
+-- A timer that means nothing is dropped by who takes it, so a release gets none that only a later one knows.
 create or replace function ticketflow_timers_due(args jsonb) returns jsonb language sql as $$
   with due as (
     select ticket_id, kind from timers
     where due_at <= now() and taken_until <= now()
-      and kind = any (array(select jsonb_array_elements_text(coalesce(args->'kinds', '["retry"]'))))
+      and (kind <> all (array['retry', 'close'])
+           or kind = any (array(select jsonb_array_elements_text(coalesce(args->'kinds', '["retry"]')))))
     order by due_at limit (args->>'limit')::integer for update skip locked
   ), taken as (
     update timers t
@@ -360,6 +361,62 @@ create or replace function ticketflow_strays(args jsonb) returns jsonb language 
   select coalesce(jsonb_agg(jsonb_build_object('table', place, 'ticket_id', ticket_id) order by place, ticket_id), '[]')
   from named where not exists (select from tickets t where t.id = named.ticket_id);
 $$;
+
+-- {before, statuses, whole, dry_run, limit, after: {completed_at, id}} ->
+-- {tickets, checkpoints, events, kept, busy, next: {completed_at, id} or null}
+-- Looks at up to limit tickets that ended before that time in one of these statuses. From each it removes checkpoints and
+-- pending writes; with whole, the ticket and all rows about it. kept: tickets with an open dead letter, which a person
+-- may yet redrive, and with whole those that a person has, whatever became of the pipeline's run. busy: tickets that another transaction holds; they are never waited for.
+create or replace function ticketflow_prune(args jsonb) returns jsonb language plpgsql as $$
+declare
+  whole           constant boolean := (args->>'whole')::boolean;
+  dry_run         constant boolean := (args->>'dry_run')::boolean;
+  ended_before    constant timestamptz := (args->>'before')::timestamptz;
+  page            uuid[];
+  last_end        timestamptz;
+  pruned          uuid[];
+  threads         text[];
+  kept            integer;
+  busy            integer;
+  stripped        integer;
+  checkpoint_rows bigint;
+  event_rows      bigint := 0;
+begin
+  select coalesce(array_agg(id order by completed_at, id), '{}'), max(completed_at) into page, last_end from (
+    select id, completed_at from tickets
+    where completed_at < ended_before and args->'statuses' ? status
+      and (not args ? 'after' or
+           (completed_at, id) > ((args->'after'->>'completed_at')::timestamptz, (args->'after'->>'id')::uuid))
+    order by completed_at, id limit (args->>'limit')::integer) p;
+  pruned := array(
+    select t.id from tickets t where t.id = any (page) and t.completed_at < ended_before and args->'statuses' ? t.status
+    for update skip locked);
+  busy := cardinality(page) - cardinality(pruned);
+  pruned := array(
+    select p.id from unnest(pruned) p(id)
+    where not exists (select from dead_letters d where d.ticket_id = p.id and d.redriven_at is null)
+      and not (whole and exists (select from tickets t where t.id = p.id and (t.lifecycle in ('assigned', 'escalated')
+               or t.lifecycle in ('in_progress', 'pending_customer') and t.assignee <> 'pipeline'))));
+  kept := cardinality(page) - busy - cardinality(pruned);
+  threads := pruned::text[];
+  select count(*), count(distinct thread_id) into checkpoint_rows, stripped
+  from checkpoints c where c.thread_id = any (threads);
+  if whole then
+    select count(*) into event_rows from events e where e.ticket_id = any (pruned);
+  end if;
+  if not dry_run then
+    delete from checkpoint_writes w where w.thread_id = any (threads);
+    delete from checkpoints c where c.thread_id = any (threads);
+    if whole then
+      perform ticketflow_forget(pruned, last_end);
+    end if;
+  end if;
+  return jsonb_build_object(
+    'tickets', case when whole then cardinality(pruned) else stripped end,
+    'checkpoints', checkpoint_rows, 'events', event_rows, 'kept', kept, 'busy', busy,
+    'next', case when cardinality(page) = (args->>'limit')::integer
+            then jsonb_build_object('completed_at', last_end, 'id', page[cardinality(page)]) end);
+end $$;
 
 -- Whole tickets go, all of which ended by p_last_end. The setting lets their events go too, for these statements alone;
 -- as part of the function's declaration it would need a superuser.

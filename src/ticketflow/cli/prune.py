@@ -43,6 +43,6 @@ def _told(total: Pruned, whole: bool, dry_run: bool) -> str:
     what = (
         f"{tickets} with {counted(total.events, 'event')} and {checkpoints}" if whole else f"{checkpoints} of {tickets}"
     )
-    left = [f"{total.kept} kept for an open dead letter"] if total.kept else []
+    left = [f"{total.kept} kept: an open dead letter, or a person has them"] if total.kept else []
     left += [f"{total.busy} busy, for the next time"] if total.busy else []
     return "; ".join([f"{verb} {what}", *left])
