@@ -15,7 +15,7 @@ from tests.support.model import Model
 from tests.support.nursery import Nursery
 from tests.support.services import ROOT
 
-PREVIOUS = "0f88a9f918c8faf42bb5c447f33f87ba6d99c30e"
+PREVIOUS = "48c2659bcbf8704ee4fb2136e5849488c2a5e08b"
 """The last commit before the schema went beyond migration 6. Once there are releases: the tag of the last one."""
 
 collect_ignore = []

@@ -63,7 +63,7 @@ async def test_a_guard_that_does_not_hold_refuses_with_its_reason_and_changes_no
     for guarded, refused in (
         (with_everything(ticket_id=ticket_id, guard=ExpectVersion(2)), Refused(Refusal.VERSION, 1)),
         (with_everything(ticket_id=ticket_id, guard=ExpectVersion(0)), Refused(Refusal.VERSION, 1)),
-        (with_everything(ticket_id=held, guard=ExpectVersion(1)), Refused(Refusal.VERSION, 2)),
+        (with_everything(ticket_id=held, guard=ExpectVersion(1)), Refused(Refusal.VERSION, 4)),
         (
             with_everything(ticket_id=ticket_id, guard=HoldsLease(uuid4())),
             Refused(Refusal.LEASE, 1, status=Status.PENDING),
@@ -74,11 +74,11 @@ async def test_a_guard_that_does_not_hold_refuses_with_its_reason_and_changes_no
         ),
         (
             with_everything(ticket_id=held, guard=HoldsLease(uuid4(), release=True)),
-            Refused(Refusal.LEASE, 2, status=Status.PROCESSING),
+            Refused(Refusal.LEASE, 4, status=Status.PROCESSING),
         ),
         (
             with_everything(ticket_id=held, guard=HoldsLease(lease.token, status=Status.WAITING)),
-            Refused(Refusal.STATUS, 2, status=Status.PROCESSING),
+            Refused(Refusal.STATUS, 4, status=Status.PROCESSING),
         ),
         (with_everything(ticket_id=uuid4(), guard=ExpectVersion(1)), Refused(Refusal.NOT_FOUND)),
         (with_everything(ticket_id=uuid4(), guard=HoldsLease(lease.token)), Refused(Refusal.NOT_FOUND)),

@@ -34,7 +34,7 @@ async def test_a_claim_answers_what_stands_in_its_way(commits: Commits, leases: 
     )
     lease, *refusals = outcomes
     assert isinstance(lease, Lease)
-    assert (lease.ticket.status, lease.ticket.version, lease.takeovers) == (Status.PROCESSING, 2, 0)
+    assert (lease.ticket.status, lease.ticket.version, lease.takeovers) == (Status.PROCESSING, 4, 0)
     assert lease.checkpoint is None
     assert refusals == [Held("worker-1"), NotClaimable(Status.COMPLETED), Unknown()]
 

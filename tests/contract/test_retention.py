@@ -126,9 +126,9 @@ async def test_a_whole_ticket_leaves_nothing_in_any_table(
         connection.execute("insert into wake_ups values (%s, now())", (ticket_id,))
         connection.execute("insert into timers values (%s, 'retry', now())", (ticket_id,))
         connection.execute("insert into leases values (%s, gen_random_uuid(), 'w', now())", (ticket_id,))
-    assert await pruned(retention, whole=True, dry_run=True) == [Pruned(tickets=1, events=4)]
+    assert await pruned(retention, whole=True, dry_run=True) == [Pruned(tickets=1, events=6)]
     assert len(tables_that_name(database_url, ticket_id)) == 8
-    assert await pruned(retention, whole=True) == [Pruned(tickets=1, events=4)]
+    assert await pruned(retention, whole=True) == [Pruned(tickets=1, events=6)]
     assert tables_that_name(database_url, ticket_id) == set()
     assert tables_that_name(database_url, stays) >= {"tickets", "events", "leases", "checkpoints", "checkpoint_writes"}
     verdict = await verify(reads)

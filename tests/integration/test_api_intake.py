@@ -33,7 +33,7 @@ async def test_a_ticket_is_stored_with_its_first_event_and_its_wake_up(api: Api)
     assert (row["id"], row["status"], row["version"], row["attempt"]) == (ticket_id, "pending", 1, 1)
     assert "fingerprint" not in row
     [event] = (await api.http.get(f"/tickets/{ticket_id}/events")).json()["items"]
-    assert (event["seq"], event["event_type"], event["actor"]) == (1, "created", "customer")
+    assert (event["seq"], event["event_type"], event["actor"]) == (1, "created", "admin:local")
     assert event["created_at"] == row["created_at"]
     [[lane, reason, waiting_for]] = await api.sql("select lane, reason, ticket_id from outbox")
     assert (lane, reason, str(waiting_for)) == ("high", "created", ticket_id)

@@ -41,7 +41,7 @@ async def test_the_etag_is_the_version(api: Api, leases: Leases) -> None:
     assert (await api.http.get(f"/tickets/{ticket_id}")).headers["etag"] == '"1"'
     await complete(api.app.commits, leases, ticket_id)
     answer = await api.http.get(f"/tickets/{ticket_id}")
-    assert answer.headers["etag"] == f'"{answer.json()["version"]}"' == '"4"'
+    assert answer.headers["etag"] == f'"{answer.json()["version"]}"' == '"6"'
 
 
 async def test_a_completed_ticket_shows_its_result(api: Api, leases: Leases) -> None:
@@ -78,14 +78,16 @@ async def test_events_come_in_order_and_after_a_seq(api: Api, leases: Leases) ->
     ticket_id = await api.ticket()
     await complete(api.app.commits, leases, ticket_id)
     everything = (await get(api, ticket_id, "/events"))["items"]
-    assert [item["seq"] for item in everything] == [1, 2, 3, 4]
+    assert [item["seq"] for item in everything] == [1, 2, 3, 4, 5, 6]
     assert [item["event_type"] for item in everything] == [
         "created",
         "status_change",
+        "lifecycle",
+        "lifecycle",
         "step_complete",
         "status_change",
     ]
-    assert everything[2].keys() == {
+    assert everything[4].keys() == {
         "id",
         "ticket_id",
         "seq",
@@ -120,8 +122,7 @@ async def test_the_state_at_each_version_is_the_fold_of_the_trail_up_to_it(api: 
     assert [state["status"] for state in states] == [
         "pending",
         "pending",
-        "processing",
-        "processing",
+        *["processing"] * 4,
         "failed_permanent",
         "pending",
         "processing",

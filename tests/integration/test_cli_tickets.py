@@ -40,7 +40,7 @@ async def test_tickets_and_dead_letters_are_shown_as_json_and_tried_again(
         assert "\x1b" not in text
     assert json.loads(shown.stdout)["error"]["code"] == "model_refused"
     trail = json.loads(events.stdout)
-    assert [event["seq"] for event in trail] == [1, 2, 3, 4]
+    assert [event["seq"] for event in trail] == [1, 2, 3, 4, 5, 6]
     assert json.loads(before.stdout)["status"] == "pending"
     assert list(json.loads(before.stdout)) == list(json.loads(shown.stdout))
     [letter] = json.loads(letters.stdout)
@@ -124,7 +124,8 @@ async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresG
     shown = cli("tickets", "show", str(failed)).stdout
     for fact in (
         f"id        {failed}",
-        "status    failed_permanent, version 4, attempt 1",
+        "stands    in_progress, with pipeline",
+        "status    failed_permanent, version 6, attempt 1",
         "tags      lock, keypad",
         f"created   {stored['created_at'][:19].replace('T', ' ')}Z",
         f"updated   {stored['updated_at'][:19].replace('T', ' ')}Z",
@@ -143,8 +144,9 @@ async def test_show_and_events_tell_the_whole_story(cli: Cli, gateway: PostgresG
 
     assert cli("tickets", "retry", str(failed)).returncode == 0
     trail = [line.split() for line in cli("tickets", "events", str(failed)).stdout.splitlines()[1:]]
-    assert [line[0] for line in trail] == ["1", "2", "3", "4", "5"]
+    assert [line[0] for line in trail] == [str(seq) for seq in range(1, 8)]
     assert trail[0][1] == stored["created_at"][:10]
-    assert trail[2][3:] == ["pipeline", "error", "classify", "model_refused"]
-    assert trail[4][3:] == ["admin:local", "retry", "manual", "status=pending", "attempt=2"]
+    assert trail[4][3:] == ["pipeline", "error", "classify", "model_refused"]
+    assert trail[2][3:] == ["pipeline", "lifecycle", "assign", "lifecycle=assigned", "assignee=pipeline"]
+    assert trail[6][3:] == ["admin:local", "retry", "manual", "status=pending", "attempt=2"]
     assert "None" not in str(trail)

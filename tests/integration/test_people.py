@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.api import Api, assert_problem, served, settings_for
 from tests.support.openai_server import OpenAIServer, running_server
-from tests.support.pipeline import KEY, at_work, ended, trail
+from tests.support.pipeline import KEY, at_work, ended, reached, trail
 from ticketflow.domain.change import TimerKind
 from ticketflow.domain.conversation import MessageKind
 from ticketflow.domain.errors import NotFound
@@ -67,9 +67,7 @@ async def held_at(api: Api, model: OpenAIServer, task: str, **fields: Any) -> UU
     model.faults.held = [task]
     before = model.stats.calls[task]
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops with error 7.", **fields)
-    async with asyncio.timeout(20):
-        while model.stats.calls[task] == before:
-            await asyncio.sleep(0.01)
+    await reached(lambda: model.stats.calls[task] > before)
     return ticket_id
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from inspect import isawaitable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,8 +11,10 @@ import pytest
 
 from tests.support.api import Api, assert_problem
 from tests.support.openai_server import OpenAIServer, running_server
-from tests.support.pipeline import KEY, STEPS, at_work, ended, steps, trail
+from tests.support.pipeline import KEY, STEPS, at_work, ended, reached, steps, trail
 
+BEGUN = ["created", "status_change", "lifecycle", "lifecycle"]
+"""A trail up to the first step."""
 ASKED = {"classify": 1, "extract": 1, "draft": 1, "review": 1}
 
 
@@ -36,16 +37,6 @@ async def held_at(api: Api, model: OpenAIServer, task: str, **fields: Any) -> UU
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops with error 7.", **fields)
     await reached(lambda: model.stats.calls[task] > before)
     return ticket_id
-
-
-async def reached(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Until the condition, which may be a coroutine function, is true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            met = condition()
-            if await met if isawaitable(met) else met:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def move(api: Api, ticket_id: UUID, name: str, status: int = 200, **body: Any) -> dict[str, Any]:
@@ -75,7 +66,7 @@ async def test_a_pause_keeps_the_step_that_runs_and_resuming_repeats_nothing(api
     assert (paused["status"], paused["waiting_for"]) == ("waiting", "paused")
     model.faults.held = []
     await until_quiet(api, ticket_id)
-    assert await kinds(api, ticket_id) == ["created", "status_change", "classify", "paused", "extract"]
+    assert await kinds(api, ticket_id) == [*BEGUN, "classify", "paused", "extract"]
     ticket = (await api.http.get(f"/tickets/{ticket_id}")).json()
     assert (ticket["status"], ticket["waiting_for"], ticket["attempt"]) == ("waiting", "paused", 1)
     # Nothing is held or spent, and only a person will wake it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from inspect import isawaitable
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +44,16 @@ async def at_work(database_url: str, model: OpenAIServer, **given: Any) -> Async
                 await running
         verdict = await verify(api.app.reads)
         assert not verdict.violations
+
+
+async def reached(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Until the condition, which may be a coroutine function, is true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            met = condition()
+            if await met if isawaitable(met) else met:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def ended(api: Api, ticket_id: UUID, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:

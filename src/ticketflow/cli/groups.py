@@ -25,17 +25,22 @@ dead_letters_app = typer.Typer(help="What stopped moving and waits for a person.
 @tickets_app.command("list")
 def tickets_list(
     status: Annotated[str | None, typer.Option(help="pending, processing, waiting, completed, ...")] = None,
+    lifecycle: Annotated[str | None, typer.Option(help="new, assigned, in_progress, escalated, ...")] = None,
+    assignee: Annotated[str | None, typer.Option(help="Only theirs.")] = None,
     customer_id: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     as_json: Json = False,
 ) -> None:
     """The newest tickets."""
     from ticketflow.cli.tickets import list_tickets as run
+    from ticketflow.domain.lifecycle import Place
     from ticketflow.domain.tickets import Status
 
     if status is not None and status not in list(Status):
         raise typer.BadParameter(f"one of {', '.join(Status)}", param_hint="--status")
-    given = {"status": status, "customer_id": customer_id}
+    if lifecycle is not None and lifecycle not in list(Place):
+        raise typer.BadParameter(f"one of {', '.join(Place)}", param_hint="--lifecycle")
+    given = {"status": status, "lifecycle": lifecycle, "assignee": assignee, "customer_id": customer_id}
     filters = {name: [value] for name, value in given.items() if value is not None}
     leave(run(settings(), filters, limit, as_json))
 

@@ -41,11 +41,13 @@ def list_tickets(settings: Settings, filters: dict[str, Any], limit: int, as_jso
             say_json([ticket_json(ticket, LOCAL_ADMIN) for ticket in tickets])
             return 0
         show_table(
-            ("id", "status", "category", "priority", "team", "customer", "subject"),
+            ("id", "status", "lifecycle", "assignee", "category", "priority", "team", "customer", "subject"),
             [
                 (
                     str(ticket.id),
                     styled(ticket.status),
+                    ticket.lifecycle,
+                    one_line(ticket.assignee or ""),
                     ticket.category or "",
                     ticket.priority or "",
                     one_line(ticket.team or ""),
@@ -55,7 +57,7 @@ def list_tickets(settings: Settings, filters: dict[str, Any], limit: int, as_jso
                 for ticket in tickets
             ],
             flexible=("customer", "subject"),
-            expendable=("team", "category", "priority", "customer"),
+            expendable=("assignee", "team", "category", "priority", "lifecycle", "customer"),
         )
         return 0
 
@@ -75,6 +77,7 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
         facts = {
             "id": str(ticket.id),
             "status": f"{styled(ticket.status)}{waits}, version {ticket.version}, attempt {ticket.attempt}",
+            "stands": one_line(f"{ticket.lifecycle}, with {ticket.assignee or 'nobody'}"),
             "customer": one_line(f"{ticket.customer_id}{email}"),
             "category": ticket.category,
             "priority": ticket.priority,
@@ -143,6 +146,11 @@ def _told(event: Event) -> str:
     match event.event_type:
         case EventType.ERROR:
             return _trouble(event.payload)
+        case EventType.LIFECYCLE:
+            data: Mapping[str, str] = event.payload.get("data", {})
+            why = [str(event.payload.get("transition", "")), *(f"{name}: {text};" for name, text in data.items())]
+        case EventType.MESSAGE:
+            why = [str(event.payload.get("kind", ""))]
         case EventType.REPLAYED:
             why = [f"from {event.payload['from_step']}", str(event.payload.get("reason", ""))]
         case EventType.RETRY | EventType.PAUSED | EventType.RESUMED | EventType.CANCELLED:
@@ -154,7 +162,7 @@ def _told(event: Event) -> str:
 
 
 _TRAIL = ("seq", "time", "actor", "event", "what")
-_SHOWN = ("status", "waiting_for", "category", "priority", "team", "attempt")
+_SHOWN = ("status", "lifecycle", "assignee", "waiting_for", "category", "priority", "team", "attempt")
 
 
 def state(settings: Settings, ticket_id: UUID, version: int | None, at: datetime | None) -> int:

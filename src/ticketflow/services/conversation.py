@@ -16,7 +16,7 @@ from ticketflow.domain.firing import fired, said
 from ticketflow.domain.ids import NAMESPACE, joined
 from ticketflow.domain.lifecycle import Move, Place, after
 from ticketflow.domain.roles import PIPELINE, THE_SYSTEM, Principal, Role
-from ticketflow.domain.tickets import Status, Ticket, WaitingFor
+from ticketflow.domain.tickets import Ticket
 from ticketflow.services.again import Again
 from ticketflow.services.caller import Caller
 from ticketflow.services.changing import Changing
@@ -107,11 +107,8 @@ class Conversation:
 
 
 def wakes(ticket: Ticket) -> bool:
-    """Whether the pipeline answers what the customer says now: not while a person has the ticket."""
-    if ticket.lifecycle in (Place.RESOLVED, Place.CLOSED):
-        return True
-    at_it = ticket.status is Status.PROCESSING or ticket.waiting_for in (WaitingFor.RETRY, WaitingFor.CUSTOMER)
-    return ticket.with_pipeline and at_it
+    """Whether the pipeline answers what the customer says now: not while a person has the ticket, or is to have it."""
+    return ticket.lifecycle in (Place.NEW, Place.RESOLVED, Place.CLOSED) or ticket.with_pipeline
 
 
 def _woken(ticket: Ticket, caller: Caller) -> list[NewEvent]:
