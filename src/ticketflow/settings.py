@@ -20,6 +20,9 @@ _PREFIX = "TICKETFLOW_"
 _A_SLIP = 0.9
 """How alike two names are, as difflib counts it, when one or two letters are missing, doubled or swapped."""
 
+SHORTEST_SECRET = 32
+"""Bytes of a key for HMAC-SHA256: no fewer than its output has (RFC 7518, section 3.2)."""
+
 _NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _ENCODE = "in a user or a password write @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
 
@@ -43,6 +46,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     supabase_url: str | None = Field(None, validation_alias="SUPABASE_URL")
     supabase_key: SecretStr | None = Field(None, validation_alias="SUPABASE_KEY")
+    supabase_jwt_secret: SecretStr | None = Field(None, validation_alias="SUPABASE_JWT_SECRET")
     rabbitmq_url: SecretStr | None = Field(None, validation_alias="RABBITMQ_URL")
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
@@ -51,7 +55,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    token_secret: SecretStr | None = None
+    token_secret_file: Path | None = None
     allow_anonymous: bool = False
+    customer_intake_per_minute: int = Field(30, ge=1, le=1_000_000)
+    staff_intake_per_minute: int = Field(6000, ge=1, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
     db_pool_size: int = Field(8, ge=2, le=200)
@@ -94,6 +102,11 @@ class Settings(BaseSettings):
         return fields
 
     @property
+    def authenticates(self) -> bool:
+        """Whether callers of the API need a token; without any of these whoever reaches it is the local admin."""
+        return any((self.token_secret, self.token_secret_file, self.supabase_jwt_secret, self.supabase_url))
+
+    @property
     def lease_ttl(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
 
@@ -127,7 +140,14 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Values that must never be shown."""
-        held = (self.database_url, self.supabase_key, self.rabbitmq_url, self.openai_api_key)
+        held = (
+            self.database_url,
+            self.supabase_key,
+            self.supabase_jwt_secret,
+            self.rabbitmq_url,
+            self.openai_api_key,
+            self.token_secret,
+        )
         return [secret.get_secret_value() for secret in held if secret is not None]
 
 
@@ -142,6 +162,7 @@ def load(**overrides: Any) -> Settings:
     except UnicodeDecodeError:
         raise SettingsError(".env is not UTF-8 text") from None
     _refuse_half_set(settings)
+    _refuse_unusable_access(settings)
     return settings
 
 
@@ -198,6 +219,26 @@ def _refuse_half_set(settings: Settings) -> None:
         _refuse_unusable_hosts("RABBITMQ_URL", [_hosts("RABBITMQ_URL", settings.rabbitmq_url, ("amqp://", "amqps://"))])
     if settings.openai_base_url and not settings.openai_base_url.startswith(("http://", "https://")):
         raise SettingsError("OPENAI_BASE_URL must begin with http:// or https://")
+
+
+def _refuse_unusable_access(settings: Settings) -> None:
+    if settings.supabase_jwt_secret is not None and settings.supabase_url is None:
+        raise SettingsError("SUPABASE_JWT_SECRET is set but SUPABASE_URL is not: it names the issuer of the tokens")
+    if settings.supabase_url and not settings.supabase_url.startswith(("http://", "https://")):
+        raise SettingsError("SUPABASE_URL must begin with http:// or https://")
+    if settings.token_secret is not None and settings.token_secret_file is not None:
+        raise SettingsError("TICKETFLOW_TOKEN_SECRET and TICKETFLOW_TOKEN_SECRET_FILE are both set: set one of them")
+    for name, secret in (
+        ("TICKETFLOW_TOKEN_SECRET", settings.token_secret),
+        ("SUPABASE_JWT_SECRET", settings.supabase_jwt_secret),
+    ):
+        if secret is not None and len(secret.get_secret_value().encode()) < SHORTEST_SECRET:
+            raise SettingsError(f"{name} is shorter than {SHORTEST_SECRET} bytes and could be guessed")
+    if settings.allow_anonymous and settings.authenticates:
+        raise SettingsError(
+            "TICKETFLOW_ALLOW_ANONYMOUS is true while authentication is configured: unset it, or unset "
+            "TICKETFLOW_TOKEN_SECRET, TICKETFLOW_TOKEN_SECRET_FILE and SUPABASE_URL"
+        )
 
 
 def _hosts(name: str, secret: SecretStr, schemes: tuple[str, ...]) -> str:

@@ -76,6 +76,7 @@ def test_everything_may_be_said_in_the_environment_or_in_dotenv(monkeypatch: pyt
         ("TICKETFLOW_PRICE_INPUT_PER_MILLION", "1", "TICKETFLOW_PRICE_OUTPUT_PER_MILLION"),
         ("TICKETFLOW_PRICE_OUTPUT_PER_MILLION", "0", "TICKETFLOW_PRICE_INPUT_PER_MILLION"),
         ("OPENAI_MODEL", "gpt-4o", "OPENAI_API_KEY"),
+        ("SUPABASE_JWT_SECRET", SECRET * 2, "SUPABASE_URL"),
     ],
 )
 def test_a_half_set_pair_names_both_halves(monkeypatch: pytest.MonkeyPatch, one: str, value: str, other: str) -> None:
@@ -89,6 +90,49 @@ def test_supabase_needs_its_connection_string(monkeypatch: pytest.MonkeyPatch) -
     assert "DATABASE_URL" in refusal(monkeypatch, **pair)
     monkeypatch.setenv("DATABASE_URL", "postgresql://x.supabase.co/postgres")
     assert load().supabase_url == "https://x.supabase.co"
+
+
+SUPABASE = {
+    "SUPABASE_URL": "https://x.supabase.co",
+    "SUPABASE_KEY": SECRET,
+    "DATABASE_URL": "postgresql://x.supabase.co/postgres",
+}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TICKETFLOW_TOKEN_SECRET": SECRET * 2},
+        {"TICKETFLOW_TOKEN_SECRET_FILE": "secret"},
+        SUPABASE,
+        SUPABASE | {"SUPABASE_JWT_SECRET": SECRET * 2},
+    ],
+    ids=lambda environment: min(environment, key=len) + str(len(environment)),
+)
+def test_any_source_of_tokens_is_authentication_and_goes_with_no_anonymous_access(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    assert not load().authenticates
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load().authenticates
+    message = refusal(monkeypatch, TICKETFLOW_ALLOW_ANONYMOUS="true")
+    assert "TICKETFLOW_ALLOW_ANONYMOUS" in message
+    assert "TICKETFLOW_TOKEN_SECRET" in message
+
+
+def test_there_is_one_secret_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, TICKETFLOW_TOKEN_SECRET=SECRET * 2, TICKETFLOW_TOKEN_SECRET_FILE="/run/secret")
+    assert "TICKETFLOW_TOKEN_SECRET_FILE" in message
+
+
+def test_the_address_of_supabase_is_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, **SUPABASE | {"SUPABASE_URL": "x.supabase.co"}).startswith("SUPABASE_URL must begin")
+
+
+def test_a_secret_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, **SUPABASE | {"SUPABASE_JWT_SECRET": SECRET})
+    assert message.startswith("SUPABASE_JWT_SECRET is shorter than 32 bytes")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +176,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
         ("TICKETFLOW_MODEL_CONCURRENCY", "0"),
         ("TICKETFLOW_MODEL_REQUESTS_PER_MINUTE", "0.5"),
         ("TICKETFLOW_BREAKER_FAILURES", "0"),
+        ("TICKETFLOW_CUSTOMER_INTAKE_PER_MINUTE", "0"),
+        ("TICKETFLOW_STAFF_INTAKE_PER_MINUTE", "0.5"),
+        ("TICKETFLOW_TOKEN_SECRET", SECRET),
         ("TICKETFLOW_PRICE_INPUT_PER_MILLION", "-1"),
         ("TICKETFLOW_EXTRACT_FIELDS", "serial"),
         ("TICKETFLOW_EXTRACT_FIELDS", "serial no=what"),
@@ -203,12 +250,14 @@ def test_secrets_show_in_no_form_of_the_settings(monkeypatch: pytest.MonkeyPatch
         "OPENAI_API_KEY": f"sk-{SECRET}",
         "SUPABASE_URL": "https://x.supabase.co",
         "SUPABASE_KEY": SECRET,
+        "SUPABASE_JWT_SECRET": SECRET * 2,
+        "TICKETFLOW_TOKEN_SECRET": SECRET * 2,
     }.items():
         monkeypatch.setenv(name, value)
     settings = load()
     for shown in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.__dict__}"):
         assert SECRET not in shown
-    assert len(settings.secrets()) == 4
+    assert len(settings.secrets()) == 6
     assert all(SECRET in value for value in settings.secrets())
     # Its errors do not show them either, also where a later value is the wrong one.
     refusal(monkeypatch, TICKETFLOW_PORT="no")

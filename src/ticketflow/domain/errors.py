@@ -36,10 +36,41 @@ class NotFound(Rejected):
     code = "not_found"
 
 
+class Unauthenticated(Rejected):
+    """Nobody knows who is calling. ``reason`` is a word for the log that holds nothing of the token."""
+
+    code = "unauthenticated"
+
+    def __init__(self, reason: str, *, sent: bool = True) -> None:
+        super().__init__("the token is not accepted" if sent else "this takes a bearer token")
+        self.reason = reason
+        self.sent = sent
+
+
 class Forbidden(Rejected):
-    """The caller is known, and may not do this."""
+    """The caller is known, and may not do this; ``problems`` names the fields where some are to blame."""
 
     code = "forbidden"
+
+    def __init__(self, message: str, problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class OutOfScope(Forbidden):
+    """The caller's role may do this, and the token is not for it."""
+
+    code = "scope"
+
+
+class TooManyRequests(Rejected):
+    """The caller has used up what a minute allows; nothing was done, and ``retry_after`` says when it may be."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Conflict(Rejected):
@@ -89,6 +120,12 @@ class Transient(TicketflowError):
 
 class StoreUnavailable(Transient):
     code = "store_unavailable"
+
+
+class KeysUnavailable(Transient):
+    """The keys that would tell whether a token is genuine cannot be had."""
+
+    code = "keys_unavailable"
 
 
 class BrokerUnavailable(Transient):

@@ -14,12 +14,14 @@ import structlog
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]+@", re.IGNORECASE)
 _PASSWORD = re.compile(r"(\bpassword=)[^\s&]+", re.IGNORECASE)
 _KEYS = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+# A JSON Web Token: both of its first parts begin with {" in base64.
+_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?")
 
 
 def redacted(text: str) -> str:
-    """The text without passwords in URLs and connection strings, API keys and bearer tokens."""
+    """The text without passwords in URLs and connection strings, API keys and tokens."""
     without_passwords = _PASSWORD.sub(r"\1[redacted]", _URL_PASSWORD.sub(r"\1:[redacted]@", text))
-    return _KEYS.sub("[redacted]", without_passwords)
+    return _TOKEN.sub("[redacted]", _KEYS.sub("[redacted]", without_passwords))
 
 
 def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

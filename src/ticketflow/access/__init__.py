@@ -1,0 +1,1 @@
+"""Who is calling: tokens read and issued, roles narrowed, callers held to their rate."""
