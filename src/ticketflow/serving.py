@@ -16,16 +16,17 @@ from ticketflow.domain.errors import ConfigurationError
 GRACEFUL_SECONDS = 5
 
 
-def check_address(host: str, allow_anonymous: bool) -> None:
-    """Raises ``ConfigurationError`` for an address that others can reach, unless that was allowed in so many words."""
+def check_address(host: str, *, allow_anonymous: bool, authenticates: bool) -> None:
+    """Raises ``ConfigurationError`` for an address that others can reach, unless callers need a token or nobody was to
+    need one in so many words."""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
-    if not loopback and not allow_anonymous:
+    if not loopback and not allow_anonymous and not authenticates:
         raise ConfigurationError(
-            f"{host} can be reached by others and there is no authentication yet: bind to 127.0.0.1, "
-            "or set TICKETFLOW_ALLOW_ANONYMOUS=true on a closed network"
+            f"{host} can be reached by others and no authentication is configured: set TICKETFLOW_TOKEN_SECRET_FILE "
+            "(`ticketflow token secret FILE` makes one), or TICKETFLOW_ALLOW_ANONYMOUS=true on a closed network"
         )
 
 

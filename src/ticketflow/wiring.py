@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 import structlog
 
+from ticketflow.access.secret import configured_secret
 from ticketflow.broker.port import Broker
 from ticketflow.broker.relay import Relay
 from ticketflow.db.batching import BatchLimits
@@ -48,6 +49,7 @@ from ticketflow.workflow.routes import load as load_routes
 from ticketflow.workflow.state import STEP_OUTCOMES, StepName, Tools
 
 if TYPE_CHECKING:
+    from ticketflow.access.bearer import Access
     from ticketflow.workflow.flows import Flow
 
 log = structlog.get_logger()
@@ -252,6 +254,18 @@ async def connected(
             database_label=database_label,
             broker_label=broker_label,
         )
+
+
+def check_access(settings: Settings) -> None:
+    """Raises ``ConfigurationError`` when the secret for tokens cannot be used."""
+    configured_secret(settings)
+
+
+def access(app: Application) -> contextlib.AbstractAsyncContextManager[Access]:
+    """Who may call this application's API. Imports cryptography only now: workers do without it."""
+    from ticketflow.access.bearer import configured
+
+    return configured(app.settings, app.gateway)
 
 
 def _broker(settings: Settings, gateway: Gateway, reads: Reads) -> tuple[Broker, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,15 +22,17 @@ from ticketflow.serving import check_address, listening_socket
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "203.0.113.9", "support.example.com", "", "127.1"])
 def test_an_address_that_others_can_reach_is_refused_in_one_line(host: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        check_address(host, allow_anonymous=False)
+        check_address(host, allow_anonymous=False, authenticates=False)
     assert "\n" not in str(refused.value)
+    assert "TICKETFLOW_TOKEN_SECRET_FILE" in str(refused.value)
     assert "TICKETFLOW_ALLOW_ANONYMOUS" in str(refused.value)
-    check_address(host, allow_anonymous=True)
+    check_address(host, allow_anonymous=True, authenticates=False)
+    check_address(host, allow_anonymous=False, authenticates=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_a_loopback_address_is_served(host: str) -> None:
-    check_address(host, allow_anonymous=False)
+    check_address(host, allow_anonymous=False, authenticates=False)
 
 
 def test_a_port_that_is_taken_is_said_in_one_line() -> None:
@@ -59,7 +63,7 @@ async def answered(server: Any, allow_anonymous: bool, **headers: str) -> httpx.
     async def welcome(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("welcome")(scope, receive, send)
 
-    frame = RequestFrame(welcome, max_body_bytes=1024, allow_anonymous=allow_anonymous)
+    frame = RequestFrame(welcome, max_body_bytes=1024, only_from_here=not allow_anonymous)
 
     async def arriving(scope: Any, receive: Any, send: Any) -> None:
         await frame({**scope, "server": server}, receive, send)
@@ -128,9 +132,52 @@ async def test_an_unforeseen_error_is_a_500_problem_that_says_nothing_about_itse
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("postgresql://u:hunter2@db/")
 
-    frame = RequestFrame(broken, max_body_bytes=1024, allow_anonymous=False)
+    frame = RequestFrame(broken, max_body_bytes=1024, only_from_here=True)
     transport = httpx.ASGITransport(frame, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         answer = await http.get("/")
     assert_problem(answer, 500, "internal_error")
     assert "hunter2" not in answer.text
+
+
+async def test_every_answer_tells_browsers_what_not_to_do_with_it(api: Api) -> None:
+    answers = [await api.http.get(path) for path in ("/health", "/tickets", "/nowhere", "/openapi.json", "/metrics")]
+    answers += [
+        await api.http.get("/tickets", headers={"Host": "evil.example"}),
+        await api.http.post("/tickets", content=b"x"),
+        await api.http.get("/tickets", headers={"X-Act-As": "root"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 200, 200, 403, 415, 422]
+    for answer in answers:
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers.get_list("cache-control") == ["no-store"]
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+async def test_a_stream_says_itself_that_it_is_not_to_be_kept(api: Api) -> None:
+    ticket_id = await api.ticket()
+    async with api.http.stream("GET", f"/tickets/{ticket_id}/events/stream") as answer:
+        assert answer.headers.get_list("cache-control") == ["no-store"]
+
+
+async def test_the_page_of_the_documentation_may_load_what_it_is_made_of(api: Api) -> None:
+    answer = await api.http.get("/docs")
+    assert answer.status_code == 200
+    policy = dict(part.split(maxsplit=1) for part in answer.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    for kind, pattern in (
+        ("script-src", r'<script src="([^"]+)"'),
+        ("style-src", r'<link [^>]*rel="stylesheet" href="([^"]+)"'),
+        ("img-src", r'<link rel="shortcut icon" href="([^"]+)"'),
+    ):
+        sources = re.findall(pattern, answer.text)
+        assert sources, kind
+        for source in sources:
+            assert "{0.scheme}://{0.netloc}".format(urlsplit(source)) in policy[kind].split()
+    # The lines that start it stand in the page, and it fetches the document from here.
+    assert "<script>" in answer.text
+    assert "'unsafe-inline'" in policy["script-src"]
+    assert "url: '/openapi.json'" in answer.text
+    assert policy["connect-src"] == "'self'"

@@ -77,11 +77,13 @@ def verified(token: str, key: jwt.PyJWK | bytes, *, algorithm: str, issuer: str,
 
 
 def is_subject(text: object) -> bool:
-    """Whether a person or a customer may be called so: 1 to 100 printable characters, and no name of Ticketflow's."""
+    """Whether a person or a customer may be called so: 1 to 100 printable characters that arrived whole, and no
+    name of Ticketflow's."""
     return (
         isinstance(text, str)
         and 1 <= len(text) <= 100
         and text.isprintable()
+        and "\ufffd" not in text
         and text == text.strip()
         and text.casefold() not in RESERVED_SUBJECTS
     )

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 
 from ticketflow import wiring
 from ticketflow.api import problems
-from ticketflow.api.docs import describe_problems
+from ticketflow.api.authentication import Authentication
+from ticketflow.api.docs import describe_access, describe_problems
 from ticketflow.api.middleware import RequestFrame
 from ticketflow.api.routes import aggregates, operations, people, steering, streams, tickets
 from ticketflow.api.streams import EventHub
@@ -41,6 +42,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
                 log.info("api.started", database=connected.database_label, broker=connected.broker_label)
             hub = EventHub(connected.reads)
             stack.push_async_callback(_cancelled, asyncio.create_task(hub.run()))
+            app.state.access = await stack.enter_async_context(wiring.access(connected))
             app.state.application = connected
             app.state.metrics = connected.metrics
             app.state.hub = hub
@@ -52,8 +54,11 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
         summary="Support tickets in, answers out; none lost, nothing done twice.",
         lifespan=lifespan,
         openapi_url="/openapi.json",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
     )
+    wiring.check_access(settings)
     if settings.allow_anonymous:
         log.warning(
             "api.anonymous",
@@ -66,12 +71,18 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
-    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, allow_anonymous=settings.allow_anonymous)
+    app.add_middleware(Authentication)
+    app.add_middleware(
+        RequestFrame,
+        max_body_bytes=settings.max_body_bytes,
+        only_from_here=not (settings.allow_anonymous or settings.authenticates),
+    )
     routers = (streams.router, tickets.router, steering.router, people.router, aggregates.router, operations.router)
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     describe_problems(app)
+    describe_access(app)
     return app
 
 

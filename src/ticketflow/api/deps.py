@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from ticketflow.access.bearer import Access
 from ticketflow.api.problems import request_id_of
 from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
-from ticketflow.domain.roles import LOCAL_ADMIN, Principal, Role
+from ticketflow.domain.roles import Principal, Role
 from ticketflow.services.caller import Caller
 from ticketflow.wiring import Application
 
@@ -19,7 +20,12 @@ def application(request: Request) -> Application:
 
 
 def principal(request: Request) -> Principal:
-    found: Principal = request.scope.get("ticketflow.principal", LOCAL_ADMIN)
+    found: Principal = request.scope["ticketflow.principal"]
+    return found
+
+
+def access(request: Request) -> Access:
+    found: Access = request.app.state.access
     return found
 
 
@@ -47,5 +53,6 @@ def known_parameters(request: Request) -> None:
 
 Who = Annotated[Principal, Depends(principal)]
 KnownParameters = Depends(known_parameters)
+AccessRules = Annotated[Access, Depends(access)]
 App = Annotated[Application, Depends(application)]
 Calling = Annotated[Caller, Depends(caller)]

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from ticketflow import settings as configuration
+from ticketflow.domain.errors import ConfigurationError
 from ticketflow.settings import SettingsError
 from ticketflow.telemetry import logs
 
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         print(f"ticketflow: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None
     logs.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
-    return create_app(settings)
+    try:
+        return create_app(settings)
+    except ConfigurationError as error:
+        print(f"ticketflow: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None

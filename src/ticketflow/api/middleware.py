@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketflow.api.problems import problem
+from ticketflow.api.protection import protective
 from ticketflow.domain import correlation
 from ticketflow.telemetry.metrics import Metrics
 
@@ -27,12 +28,13 @@ class _TooLarge(HTTPException):
 
 
 class RequestFrame:
-    """Request id, trace context, logs, metrics, body limit, and the loopback rule; and no exception gets past it."""
+    """Request id, trace context, logs, metrics, body limit, protective headers, and the loopback rule; and no exception
+    gets past it."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, allow_anonymous: bool) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, only_from_here: bool) -> None:
         self.app = app
         self._max_body = max_body_bytes
-        self._allow_anonymous = allow_anonymous
+        self._only_from_here = only_from_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,10 +53,10 @@ class RequestFrame:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 begun, status = True, message["status"]
-                extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                extra = [(b"x-request-id", request_id.encode())]
                 if traceparent:
                     extra.append((b"traceparent", traceparent.encode()))
-                message["headers"] = [*message["headers"], *extra]
+                message["headers"] = [*message["headers"], *extra, *protective(scope["path"], message["headers"])]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**context):
@@ -76,14 +78,14 @@ class RequestFrame:
                 _say(scope, status, seconds)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Response | None:
-        if not self._allow_anonymous and not _is_loopback(scope.get("server")):
+        if self._only_from_here and not _is_loopback(scope.get("server")):
             return problem(
                 request_id,
                 403,
                 "anonymous_not_allowed",
                 "without authentication this server answers on loopback addresses only",
             )
-        if not self._allow_anonymous and not _is_from_here(headers):
+        if self._only_from_here and not _is_from_here(headers):
             return problem(
                 request_id,
                 403,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +26,9 @@ from ticketflow.domain.errors import (
     Poison,
     StaleVersion,
     TicketflowError,
+    TooManyRequests,
     Transient,
+    Unauthenticated,
 )
 
 log = structlog.get_logger()
@@ -33,12 +36,14 @@ log = structlog.get_logger()
 CONTENT_TYPE = "application/problem+json"
 
 _STATUS: tuple[tuple[type[TicketflowError], int], ...] = (
+    (Unauthenticated, 401),
     (Forbidden, 403),
     (NotFound, 404),
     (StaleVersion, 412),
     (InvalidMove, 409),
     (Conflict, 409),
     (Invalid, 422),
+    (TooManyRequests, 429),
     (Poison, 422),
     (Transient, 503),
 )
@@ -89,14 +94,20 @@ async def on_ticketflow_error(request: Request, error: Exception) -> Response:
     detail = str(error)
     if isinstance(error, Transient):
         log.warning("request.unavailable", code=error.code, reason=detail)
-        wait = error.retry_after.total_seconds() if error.retry_after else 1
-        headers["Retry-After"] = str(max(1, math.ceil(wait)))
+        headers["Retry-After"] = _seconds(error.retry_after)
         # An answer of the store that was lost on its way says nothing of what the store did.
         unsure = "" if request.method in ("GET", "HEAD") else ", and whether this request took effect is not known"
         detail = f"the service cannot answer just now{unsure}; it is safe to send it again"
     if isinstance(error, InvalidMove):
         extra["allowed"] = list(error.allowed)
-    problems = error.problems if isinstance(error, Invalid) else ()
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = _seconds(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.sent else "")
+    if isinstance(error, Unauthenticated | Forbidden | TooManyRequests):
+        reason = error.reason if isinstance(error, Unauthenticated) else error.code
+        log.info("access.refused", reason=reason, method=request.method)
+    problems = error.problems if isinstance(error, Invalid | Forbidden) else ()
     return problem(request_id, status, error.code, detail, problems, headers, **extra)
 
 
@@ -129,6 +140,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return problem(request_id_of(request), error.status_code, code, str(error.detail), headers=headers)
 
 
+def _seconds(wait: timedelta | None) -> str:
+    return str(max(1, math.ceil(wait.total_seconds() if wait else 1)))
+
+
+_CHALLENGE = 'Bearer realm="ticketflow"'
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 

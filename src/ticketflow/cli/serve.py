@@ -28,7 +28,7 @@ def up(settings: Settings, *, with_worker: bool, with_samples: bool) -> int:
     """
     logs.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
     try:
-        check_address(settings.host, settings.allow_anonymous)
+        check_address(settings.host, allow_anonymous=settings.allow_anonymous, authenticates=settings.authenticates)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
             runner.run(_up(settings, with_worker, with_samples))
     except TicketflowError as error:

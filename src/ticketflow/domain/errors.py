@@ -57,6 +57,11 @@ class Forbidden(Rejected):
         self.problems = tuple(problems)
 
 
+def beyond_role(field: str, message: str) -> Forbidden:
+    """The refusal of one field that the caller's role does not allow."""
+    return Forbidden(f"{field}: {message}", [FieldProblem(field, message)])
+
+
 class OutOfScope(Forbidden):
     """The caller's role may do this, and the token is not for it."""
 

@@ -10,7 +10,7 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import Change, ExpectVersion, TimerKind
 from ticketflow.domain.conversation import PUBLIC, Message, MessageKind, NewMessage
-from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
+from ticketflow.domain.errors import FieldProblem, Invalid, beyond_role
 from ticketflow.domain.events import NewEvent
 from ticketflow.domain.firing import fired, said
 from ticketflow.domain.ids import NAMESPACE, joined
@@ -58,7 +58,7 @@ class Conversation:
         who = caller.principal
         if who.is_customer and kind is not MessageKind.REPLY:
             await self._changing.seen(ticket_id, who)
-            raise Forbidden("kind: a customer writes replies")
+            raise beyond_role("kind", "a customer writes replies")
         message_id = uuid4()
         if idempotency_key is not None:
             message_id = uuid5(NAMESPACE, joined(["message", str(ticket_id), who.actor, idempotency_key]))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ticketflow.db.commits import Commits
 from ticketflow.domain.change import Applied, Change, Create, Outcome, Refused, WakeUp
-from ticketflow.domain.errors import Conflict, FieldProblem, Forbidden, Invalid
+from ticketflow.domain.errors import Conflict, FieldProblem, Invalid, beyond_role
 from ticketflow.domain.events import EventType, NewEvent
 from ticketflow.domain.firing import fired
 from ticketflow.domain.ids import DEDUPE_WINDOW, Identity, fingerprint, identify
@@ -107,10 +107,10 @@ def _refuse_beyond_role(new: NewTicket, who: Principal) -> None:
     if not who.is_customer:
         return
     if new.customer_id != who.subject:
-        raise Forbidden("customer_id: a customer takes in tickets of their own")
+        raise beyond_role("customer_id", "a customer sends their own tickets only")
     given = {"vip": new.vip, "tags": new.tags, "assignee": new.assignee}
     if beyond := [name for name, value in given.items() if value]:
-        raise Forbidden(f"{beyond[0]}: is not for customers to set")
+        raise beyond_role(beyond[0], "is not for customers to set")
 
 
 def _creation(new: NewTicket, caller: Caller, now: datetime) -> tuple[Change, str]:

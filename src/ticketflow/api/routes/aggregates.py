@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters, Who
+from ticketflow.api.deps import AccessRules, App, Calling, KnownParameters, Who
 from ticketflow.api.docs import answers
 from ticketflow.api.render import etag, json_response, tokens
 from ticketflow.api.routes.people import known_move
@@ -23,11 +23,12 @@ router = APIRouter(prefix="/api", tags=["aggregates"], dependencies=[KnownParame
 @router.post(
     "/support-ticket",
     status_code=201,
-    responses=answers(AggregateOut, 400, 403, 413, 415, 422, 503)
+    responses=answers(AggregateOut, 400, 403, 413, 415, 422, 429, 503)
     | {201: {"model": AggregateOut, "description": "taken in; 200 when the same ticket was taken in before"}},
 )
-async def take_in(body: SupportTicketBody, app: App, calling: Calling) -> Response:
+async def take_in(body: SupportTicketBody, app: App, access: AccessRules, calling: Calling) -> Response:
     """Take in a ticket, as ``POST /tickets`` does."""
+    access.limits.admit(calling.principal)
     taken = await app.intake.take_in(new_ticket(body, None), calling)
     ticket = await app.inspect.ticket(taken.ticket_id, calling.principal)
     return _aggregate(ticket, calling.principal, 201 if taken.created else 200)

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters
+from ticketflow.api.deps import App, Calling, KnownParameters, at_least
 from ticketflow.api.docs import answers
 from ticketflow.api.fields import LetterKind, LetterReason
 from ticketflow.api.operations_models import (
@@ -22,12 +22,14 @@ from ticketflow.api.operations_models import (
     RedrivenOut,
     StatsOut,
 )
-from ticketflow.api.problems import problem
+from ticketflow.api.problems import problem, request_id_of
 from ticketflow.api.render import cursor_after, json_response, parse_cursor
 from ticketflow.db.reads import Which
+from ticketflow.domain.roles import Role
 from ticketflow.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
+_SUPERVISOR = at_least(Role.SUPERVISOR)
 
 
 @router.get("/", include_in_schema=False)
@@ -43,12 +45,12 @@ async def health() -> Response:
 
 
 @router.get("/ready", responses=answers(ReadyOut, 503))
-async def ready(app: App, calling: Calling) -> Response:
+async def ready(app: App, request: Request) -> Response:
     """Whether requests can be served; a 503 names the part that is away. Without broker or model, tickets only wait."""
     checks = await app.readiness()
     if checks["database"] != "ok":
         return problem(
-            calling.request_id,
+            request_id_of(request),
             503,
             "not_ready",
             "the database does not answer",
@@ -58,20 +60,20 @@ async def ready(app: App, calling: Calling) -> Response:
     return json_response({"status": "ready", "checks": checks})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, dependencies=[at_least(Role.AGENT)])
 async def metrics(app: App) -> Response:
     """Prometheus metrics of this process."""
     await app.refresh_gauges()
     return Response(app.metrics.render(), media_type=CONTENT_TYPE)
 
 
-@router.get("/stats", responses=answers(StatsOut, 422, 503), dependencies=[KnownParameters])
+@router.get("/stats", responses=answers(StatsOut, 422, 503), dependencies=[at_least(Role.AGENT), KnownParameters])
 async def stats(app: App) -> Response:
     """Counts, throughput, tokens and cost, computed in the database."""
     return json_response(await app.reads.stats())
 
 
-@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503), dependencies=[KnownParameters])
+@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503), dependencies=[_SUPERVISOR, KnownParameters])
 async def dead_letters(
     app: App,
     kind: LetterKind | None = None,
@@ -87,7 +89,9 @@ async def dead_letters(
     return json_response({"items": [asdict(letter) for letter in letters], "next_cursor": cursor_after(letters, limit)})
 
 
-@router.get("/dead-letters/{letter_id}", responses=answers(DeadLetterStoryOut, 404, 422, 503))
+@router.get(
+    "/dead-letters/{letter_id}", responses=answers(DeadLetterStoryOut, 404, 422, 503), dependencies=[_SUPERVISOR]
+)
 async def dead_letter(letter_id: UUID, app: App) -> Response:
     """One dead letter with its payload, and what happened to its ticket: errors, retries and changes of status."""
     story = await app.dead_letters.story(letter_id)
@@ -100,7 +104,7 @@ async def dead_letter(letter_id: UUID, app: App) -> Response:
 @router.post(
     "/dead-letters/redrive",
     responses=answers(RedrivenOut, 400, 413, 415, 422, 503),
-    dependencies=[KnownParameters],
+    dependencies=[_SUPERVISOR, KnownParameters],
 )
 async def redrive_many(app: App, calling: Calling, body: RedriveBody) -> Response:
     """Redrive the oldest dead letters, all of them or those of a kind and a reason, as many as `limit`.
@@ -122,7 +126,7 @@ async def redrive_many(app: App, calling: Calling, body: RedriveBody) -> Respons
 @router.post(
     "/dead-letters/{letter_id}/redrive",
     responses=answers(DeadLetterOut, 404, 409, 422, 503),
-    dependencies=[KnownParameters],
+    dependencies=[_SUPERVISOR, KnownParameters],
 )
 async def redrive(letter_id: UUID, app: App, calling: Calling) -> Response:
     """Start the next attempt of the dead letter's ticket; the trail and the letter say who body.

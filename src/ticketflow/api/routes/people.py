@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters, Who
+from ticketflow.api.deps import AccessRules, App, Calling, KnownParameters, Who
 from ticketflow.api.docs import answers
 from ticketflow.api.fields import IdempotencyKey
 from ticketflow.api.models import CustomerTicketOut, TicketOut
@@ -102,13 +102,14 @@ async def messages(
 @router.post(
     "/messages",
     status_code=201,
-    responses=answers(None, 400, 403, 404, 409, 412, 413, 415, 422, 503)
+    responses=answers(None, 400, 403, 404, 409, 412, 413, 415, 422, 429, 503)
     | {201: {"model": MessageOut, "description": "kept; the ETag is the ticket's version after it"}},
 )
 async def say(
     ticket_id: UUID,
     body: MessageBody,
     app: App,
+    access: AccessRules,
     calling: Calling,
     if_match: IfMatch = None,
     idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,

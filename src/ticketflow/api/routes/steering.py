@@ -8,14 +8,17 @@ from uuid import UUID
 from fastapi import APIRouter, Header
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters
+from ticketflow.api.deps import App, Calling, KnownParameters, at_least
 from ticketflow.api.docs import answers
 from ticketflow.api.models import MoveBody, ReplayBody, TicketOut
 from ticketflow.api.render import etag, expected_version, json_response, ticket_json
+from ticketflow.domain.roles import Role
 from ticketflow.domain.tickets import Ticket
 from ticketflow.services.caller import Caller
 
-router = APIRouter(prefix="/tickets/{ticket_id}", tags=["tickets"], dependencies=[KnownParameters])
+router = APIRouter(
+    prefix="/tickets/{ticket_id}", tags=["tickets"], dependencies=[at_least(Role.AGENT), KnownParameters]
+)
 
 IfMatch = Annotated[str | None, Header(alias="If-Match")]
 _ANSWERS = answers(TicketOut, 400, 404, 409, 412, 413, 415, 422, 503)

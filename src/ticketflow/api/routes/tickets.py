@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
-from ticketflow.api.deps import App, Calling, KnownParameters, Who
+from ticketflow.api.deps import AccessRules, App, Calling, KnownParameters, Who, at_least
 from ticketflow.api.docs import answers
 from ticketflow.api.fields import CustomerId, IdempotencyKey, PersonName, SearchWords, Tag, TeamName
 from ticketflow.api.models import (
@@ -26,9 +26,9 @@ from ticketflow.api.models import (
     WorkflowOut,
 )
 from ticketflow.api.render import cursor_after, etag, json_response, parse_cursor, ticket_json
-from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
+from ticketflow.domain.errors import FieldProblem, Invalid, beyond_role
 from ticketflow.domain.lifecycle import Place
-from ticketflow.domain.roles import Principal
+from ticketflow.domain.roles import Principal, Role
 from ticketflow.domain.tickets import Category, Channel, Priority, Status
 from ticketflow.services.intake import NewTicket, Taken
 
@@ -38,16 +38,21 @@ router = APIRouter(prefix="/tickets", tags=["tickets"], dependencies=[KnownParam
 @router.post(
     "",
     status_code=201,
-    responses=answers(TakenIn, 400, 413, 415, 422, 503)
+    responses=answers(TakenIn, 400, 413, 415, 422, 429, 503)
     | {201: {"model": TakenIn, "description": "taken in; 200 when the same ticket was taken in before"}},
 )
 async def take_in(
     body: NewTicketBody,
     app: App,
+    access: AccessRules,
     calling: Calling,
     idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
 ) -> Response:
-    """Take in a ticket. It is stored before this answers, and the same request sent again is the same ticket."""
+    """Take in a ticket. It is stored before this answers, and the same request sent again is the same ticket.
+
+    A customer sends their own only: `customer_id` is the subject of their token.
+    """
+    access.limits.admit(calling.principal)
     taken = await app.intake.take_in(new_ticket(body, idempotency_key), calling)
     return json_response(
         {"ticket_id": taken.ticket_id, "status": taken.status},
@@ -56,9 +61,14 @@ async def take_in(
     )
 
 
-@router.post("/batch", responses=answers(BatchResult, 400, 413, 415, 422, 503))
-async def take_in_batch(body: BatchBody, app: App, calling: Calling) -> Response:
+@router.post(
+    "/batch",
+    responses=answers(BatchResult, 400, 413, 415, 422, 429, 503),
+    dependencies=[at_least(Role.AGENT)],
+)
+async def take_in_batch(body: BatchBody, app: App, access: AccessRules, calling: Calling) -> Response:
     """Take in up to 1,000 tickets in one round trip, each on its own: one that is refused does not hurt the others."""
+    access.limits.admit(calling.principal, len(body.tickets))
     news = [new_ticket(item, item.idempotency_key) for item in body.tickets]
     results = await app.intake.take_in_many(news, calling)
     return json_response({"items": [_batch_item(index, result) for index, result in enumerate(results)]})
@@ -153,7 +163,7 @@ async def get_state(
     return json_response(state)
 
 
-@router.get("/{ticket_id}/workflow", responses=answers(WorkflowOut, 404, 422, 503))
+@router.get("/{ticket_id}/workflow", responses=answers(WorkflowOut, 404, 422, 503), dependencies=[at_least(Role.AGENT)])
 async def get_workflow(ticket_id: UUID, app: App, who: Who) -> Response:
     """The six steps with status, time, tokens, cost and model; where the ticket stands, and what will wake it."""
     return json_response(await app.inspect.workflow(ticket_id, who))
@@ -181,9 +191,9 @@ def _refuse_inner_filters(who: Principal, inner: Mapping[str, Any], customer_id:
     """What a customer does not see they cannot search by either: each answer would tell a little of it."""
     for name, value in inner.items():
         if value is not None:
-            raise Forbidden(f"{name}: is not for customers to ask for")
+            raise beyond_role(name, "is not for customers to ask for")
     if customer_id not in (None, who.subject):
-        raise Forbidden("customer_id: a customer sees tickets of their own")
+        raise beyond_role("customer_id", "a customer sees tickets of their own")
 
 
 def _moment(field: str, value: datetime | None) -> str | None:
