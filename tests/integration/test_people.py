@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.api import Api, assert_problem, served, settings_for
+from tests.support.api import Api, assert_problem
 from tests.support.openai_server import OpenAIServer, running_server
 from tests.support.pipeline import KEY, at_work, ended, reached, trail
 from ticketflow.domain.change import TimerKind
@@ -199,23 +199,6 @@ async def test_the_options_say_why_the_rest_is_not_possible(api: Api) -> None:
     ] == "only from closed; the ticket is resolved"
     for_customer = await api.app.transitions.options(ticket_id, CUSTOMER)
     assert for_customer.others[Move.CLOSE] == "takes the role agent"
-
-
-async def test_fifty_agents_assign_one_ticket_and_one_succeeds(database_url: str) -> None:
-    async with served(settings_for(database_url)) as api:
-        ticket_id = await api.ticket()
-        answers = await asyncio.gather(
-            *(
-                api.http.post(
-                    f"/tickets/{ticket_id}/transitions/assign", json={"data": {"assignee": f"agent-{number}"}}
-                )
-                for number in range(50)
-            )
-        )
-        assert sorted(answer.status_code for answer in answers) == [200, *[409] * 49]
-        [winner] = [answer.json()["assignee"] for answer in answers if answer.status_code == 200]
-        assert await firings(api, ticket_id) == [("assign", "admin:local")]
-        assert (await api.http.get(f"/tickets/{ticket_id}")).json()["assignee"] == winner
 
 
 async def test_a_resolved_ticket_closes_by_itself(database_url: str, model: OpenAIServer) -> None:
