@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-from pathlib import Path
 
 from tests.acceptance.laptop import Laptop
+from tests.support.pages import lines_with_curl
 from tests.support.processes import until
-
-ROOT = Path(__file__).parents[2]
-
-
-def lines_with_curl() -> list[str]:
-    """Every command of the README's shell blocks that calls curl, in order."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    commands = [
-        command for block in blocks for command in re.findall(r"^curl (?:'[^']*'|[^'\n])*", block, re.MULTILINE)
-    ]
-    assert len(commands) == 4, commands
-    return commands
 
 
 def test_the_curl_lines_work_as_printed(laptop: Laptop) -> None:
@@ -33,7 +20,7 @@ def test_the_curl_lines_work_as_printed(laptop: Laptop) -> None:
             answered: dict[str, object] = json.loads(done.stdout)
             return answered
 
-        post, ticket, events, workflow = lines_with_curl()
+        post, ticket, events, workflow = lines_with_curl("README.md")
         posted = answer(post)
         assert str(posted["ticket_id"]) in ticket
         done = until(lambda: (now := answer(ticket))["status"] == "completed" and now, 60, "an answer")
