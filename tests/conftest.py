@@ -3,6 +3,7 @@
 | thing              | real or not                                                        |
 |--------------------|--------------------------------------------------------------------|
 | PostgreSQL         | real: the server at hand, and the embedded one                     |
+| Supabase's roles   | real roles and default grants, on a server of the tests' own       |
 | RabbitMQ           | real, a virtual host a test                                        |
 | API, workers       | real processes in acceptance and chaos, real objects elsewhere     |
 | model provider     | ``support.openai_server`` over real HTTP, or the offline rules     |
@@ -23,6 +24,7 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.gate import Gate
 from tests.support.model import Model, model_server
 from tests.support.nursery import Nursery, open_nursery
+from tests.support.supabase import Supabase, supabase
 from ticketflow.db.migrate import migrate
 from ticketflow.db.postgres import PostgresGateway
 
@@ -77,6 +79,19 @@ async def gateway(database_url: str) -> AsyncIterator[PostgresGateway]:
     await opened.open()
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def project_server() -> Iterator[Supabase]:
+    with supabase() as started:
+        yield started
+
+
+@pytest.fixture
+def project(project_server: Supabase) -> Iterator[str]:
+    """A migrated Supabase project of the test's own; the owner's connection string."""
+    with project_server.project() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.support.trails import (
     new_ticket,
     put_aside,
     step_done,
+    tables_that_name,
     under,
 )
 from ticketflow.db.commits import Commits
@@ -75,22 +76,6 @@ async def pruned(retention: Retention, *, whole: bool = False, batch: int = 100,
     """Prune everything that has ended by now; what each batch did."""
     before = datetime.now(UTC) + SOON
     return [each async for each in retention.prune(before, whole=whole, batch=batch, dry_run=dry_run)]
-
-
-def tables_that_name(database_url: str, ticket_id: UUID) -> set[str]:
-    """Every table, whatever it is, that still has the ticket's id somewhere in a row."""
-    with psycopg.connect(database_url) as connection:
-        names = connection.execute(
-            "select quote_ident(relname) from pg_class where relkind = 'r' "
-            "and relnamespace = current_schema()::regnamespace"
-        ).fetchall()
-        return {
-            name
-            for (name,) in names
-            if connection.execute(
-                f"select 1 from {name} t where to_jsonb(t)::text like %s limit 1", (f"%{ticket_id}%",)
-            ).fetchone()
-        }
 
 
 async def test_checkpoints_go_and_everything_that_a_person_reads_stays(

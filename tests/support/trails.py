@@ -52,6 +52,22 @@ def everything(database_url: str) -> dict[str, list[Any]]:
         }
 
 
+def tables_that_name(database_url: str, ticket_id: UUID) -> set[str]:
+    """Every table, whatever it is, that still has the ticket's id somewhere in a row."""
+    with psycopg.connect(database_url) as connection:
+        names = connection.execute(
+            "select quote_ident(relname) from pg_class where relkind = 'r' "
+            "and relnamespace = current_schema()::regnamespace"
+        ).fetchall()
+        return {
+            name
+            for (name,) in names
+            if connection.execute(
+                f"select 1 from {name} t where to_jsonb(t)::text like %s limit 1", (f"%{ticket_id}%",)
+            ).fetchone()
+        }
+
+
 def event(kind: EventType = EventType.STATUS_CHANGE, step: str | None = None, **changes: Any) -> NewEvent:
     return NewEvent(kind, "pipeline", changes=changes, step_name=step)
 

@@ -100,6 +100,8 @@ async def _apply_missing(connection: psycopg.AsyncConnection) -> list[Migration]
                 (migration.number, migration.name, migration.checksum),
             )
         done.append(migration)
+    # Also where nothing was missing: roles may have come since.
+    await connection.execute("select ticketflow_secure()")
     return done
 
 
