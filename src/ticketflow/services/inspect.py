@@ -46,14 +46,13 @@ class Inspect:
         events = await self._trail(ticket_id)
         if version is not None and not 1 <= version <= len(events):
             raise Invalid(f"the ticket has versions 1 to {len(events)}", [FieldProblem("version", "no such version")])
-        until = [
-            event
-            for event in events
-            if (version is None or event.seq <= version) and (at is None or event.created_at <= at)
-        ]
-        if not until:
+        last = len(events) if version is None else version
+        if at is not None:
+            # By position and not by time alone: where a clock was set back, times do not rise with it.
+            last = max((event.seq for event in events[:last] if event.created_at <= at), default=0)
+        if not last:
             raise Invalid("the ticket did not exist yet", [FieldProblem("at", "before the ticket was created")])
-        return ticket_for(who, fold(until))
+        return ticket_for(who, fold(events[:last]))
 
     async def workflow(self, ticket_id: UUID, who: Principal) -> dict[str, Any]:
         """Each step with its runs, where the ticket stands, and what will move it on. Raises ``NotFound``."""
