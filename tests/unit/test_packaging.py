@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)["services"]
-OURS = ("migrate", "api", "worker")
+OURS = ("migrate", "access", "api", "worker")
 
 # --- Prometheus -------------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ def test_compose_sets_only_variables_that_exist(service: str) -> None:
 
 
 def test_compose_has_the_services_of_one_server() -> None:
-    assert set(SERVICES) == {"postgres", "rabbitmq", "migrate", "api", "worker", "prometheus", "grafana"}
+    assert set(SERVICES) == {"postgres", "rabbitmq", "migrate", "access", "api", "worker", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -88,7 +88,7 @@ def test_a_service_has_a_healthcheck_and_a_pinned_image(service: str) -> None:
 def test_nothing_is_published_beyond_this_machine(service: str) -> None:
     for port in SERVICES[service].get("ports", []):
         assert port.startswith("127.0.0.1:")
-    if service in ("postgres", "worker", "migrate"):
+    if service in ("postgres", "worker", "migrate", "access"):
         assert "ports" not in SERVICES[service]
 
 
