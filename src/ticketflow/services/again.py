@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from ticketflow.db.reads import Reads
-from ticketflow.domain.change import Restart, WakeUp
+from ticketflow.domain.change import Change, Restart, TimerKind, WakeUp
 from ticketflow.domain.events import EventType, NewEvent, fold
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, Ticket, WaitingFor
@@ -24,14 +24,14 @@ class Again:
         self._reads = reads
         self._settle = settle
 
-    async def begin(self, ticket: Ticket, caller: Caller) -> dict[str, Any]:
-        """What a Change needs beside its own events, as keyword arguments, ``events`` to come behind the others.
+    async def after(self, change: Change, ticket: Ticket, caller: Caller) -> Change:
+        """``change``, and the pipeline's new beginning after its events.
 
-        Nothing for a ticket that waits for a worker already, who will read everything, and for one that a person has
+        As it is for a ticket that waits for a worker already, who will read everything, and for one that a person has
         paused. What a worker has in hand is dropped: it answers what the customer has gone beyond.
         """
         if ticket.status is Status.PENDING or ticket.waiting_for is WaitingFor.PAUSED:
-            return {"events": []}
+            return change
         created = await self._reads.events(ticket.id, limit=1) or []
         first = fold(created)
         restart = Restart(None)
@@ -58,10 +58,12 @@ class Again:
             },
             request_id=caller.request_id,
         )
-        return {
-            "events": [replayed],
-            "restart": restart,
-            "revoke_lease": True,
-            "redrive": caller.actor,
-            "wake_ups": [WakeUp(lane_for(first["priority"]), "customer_reply", caller.headers(), self._settle)],
-        }
+        return replace(
+            change,
+            events=[*change.events, replayed],
+            restart=restart,
+            revoke_lease=True,
+            redrive=caller.actor,
+            cancel_timers=[*change.cancel_timers, TimerKind.RETRY],
+            wake_ups=[WakeUp(lane_for(first["priority"]), "customer_reply", caller.headers(), self._settle)],
+        )

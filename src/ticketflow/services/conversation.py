@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from ticketflow.db.commits import Commits
@@ -84,26 +83,19 @@ class Conversation:
         return earlier is not None
 
     async def _change(self, ticket: Ticket, message: NewMessage, caller: Caller) -> Change:
-        events: list[NewEvent] = [said(message, caller.request_id, _taken_by(ticket, message.kind, caller.principal))]
-        more: dict[str, Any] = {"events": []}
-        if message.kind is not MessageKind.REPLY:
-            pass
-        elif caller.principal.is_customer:
-            events += _woken(ticket, caller)
-            if wakes(ticket):
-                more = await self._again.begin(ticket, caller)
-        else:
-            events += _taken_on(ticket, caller)
-        cancelled = [TimerKind.RETRY] if more["events"] else []
-        if ticket.lifecycle is Place.RESOLVED and len(events) > 1:
-            cancelled = [*cancelled, TimerKind.CLOSE]
-        return Change(
+        reply, by_customer = message.kind is MessageKind.REPLY, caller.principal.is_customer
+        firings: list[NewEvent] = []
+        if reply:
+            firings = _woken(ticket, caller) if by_customer else _taken_on(ticket, caller)
+        event = said(message, caller.request_id, _taken_by(ticket, message.kind, caller.principal))
+        change = Change(
             ticket_id=ticket.id,
             guard=ExpectVersion(ticket.version),
+            events=[event, *firings],
             message=message,
-            cancel_timers=cancelled,
-            **{**more, "events": [*events, *more["events"]]},
+            cancel_timers=[TimerKind.CLOSE] if ticket.lifecycle is Place.RESOLVED and firings else [],
         )
+        return await self._again.after(change, ticket, caller) if reply and by_customer and wakes(ticket) else change
 
 
 def wakes(ticket: Ticket) -> bool:

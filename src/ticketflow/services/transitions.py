@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from ticketflow.db.commits import Commits
@@ -100,23 +99,17 @@ class Transitions:
         kept = {name: text for name, text in data.items() if name != SAYS.get(move)}
         firing = fired(move, ticket.lifecycle, ticket.assignee, caller.principal, kept, caller.request_id)
         events: list[NewEvent] = [firing] if message is None else [said(message, caller.request_id), firing]
-        more: dict[str, Any] = {"events": []}
-        if move is Move.REOPEN or (move is Move.CUSTOMER_REPLY and ticket.with_pipeline):
-            more = await self._again.begin(ticket, caller)
-        cancelled = [TimerKind.RETRY] if more["events"] else []
-        timers = []
-        if move in (Move.RESOLVE, Move.RESOLVE_ESCALATED) and self._close_after is not None:
-            timers = [Timer(TimerKind.CLOSE, self._close_after)]
-        elif move is Move.CLOSE:
-            cancelled = [TimerKind.CLOSE]
-        return Change(
+        resolves = move in (Move.RESOLVE, Move.RESOLVE_ESCALATED)
+        change = Change(
             ticket_id=ticket.id,
             guard=ExpectVersion(ticket.version),
+            events=events,
             message=message,
-            timers=timers,
-            cancel_timers=cancelled,
-            **{**more, "events": [*events, *more["events"]]},
+            timers=[Timer(TimerKind.CLOSE, self._close_after)] if resolves and self._close_after is not None else [],
+            cancel_timers=[TimerKind.CLOSE] if move is Move.CLOSE else [],
         )
+        wakes = move is Move.REOPEN or (move is Move.CUSTOMER_REPLY and ticket.with_pipeline)
+        return await self._again.after(change, ticket, caller) if wakes else change
 
 
 def _message(ticket: Ticket, move: Move, data: Mapping[str, str], caller: Caller) -> NewMessage | None:
