@@ -74,7 +74,9 @@ async def test_the_key_is_in_no_refusal_and_no_complaint_about_an_answer(bench: 
 
 
 async def test_what_postgresql_refuses_is_taken_out_of_the_answer(bench: Bench) -> None:
-    bench.server.faults.content = '{"text": "a\\u0000b \\ud83d c \\ud83d\\ude00", "citations": ["x\\u0000y"]}'
+    bench.server.faults.content = (
+        '{"text": "a\\u0000b \\ud83d c \\ud83d\\ude00", "citations": ["x\\u0000y"], "asks_customer": false}'
+    )
     answer = (await bench.model().ask(question(Draft))).answer
     assert answer.text == "ab \ufffd c \U0001f600"
     assert answer.citations == ["xy"]
@@ -82,7 +84,9 @@ async def test_what_postgresql_refuses_is_taken_out_of_the_answer(bench: Bench) 
 
 @pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}```\n", " {} "])
 async def test_json_within_a_markdown_fence_is_read(bench: Bench, fence: str) -> None:
-    bench.server.faults.content = fence.replace("{}", '{"text": "Use ```two``` cells.", "citations": []}')
+    bench.server.faults.content = fence.replace(
+        "{}", '{"text": "Use ```two``` cells.", "citations": [], "asks_customer": false}'
+    )
     assert (await bench.model().ask(question(Draft))).answer.text == "Use ```two``` cells."
 
 
@@ -98,9 +102,9 @@ async def test_absurd_answers_are_invalid_output(bench: Bench, content: str) -> 
 @pytest.mark.parametrize(
     "answer",
     [
-        {"text": "x" * 20_001, "citations": []},
-        {"text": "x", "citations": ["a"] * 51},
-        {"text": "x", "citations": ["a" * 301]},
+        {"text": "x" * 20_001, "citations": [], "asks_customer": False},
+        {"text": "x", "citations": ["a"] * 51, "asks_customer": False},
+        {"text": "x", "citations": ["a" * 301], "asks_customer": False},
     ],
 )
 async def test_a_draft_beyond_all_bounds_is_refused(bench: Bench, answer: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 ORDER = re.compile(r"\b[A-Z]{2,4}-\d{3,8}\b|#\d{4,10}\b")
 TOLD = re.compile(r"write (?P<once>once)?\s*(?P<unsourced>without sources)?\s*exactly this: (?P<words>.+)")
+ASKS = re.compile(r"ask (?P<once>once )?exactly this: (?P<words>.+)")
 WORDS = {
     "billing": ("invoice", "charge", "refund", "payment", "price", "bill"),
     "technical": ("error", "crash", "broken", "not work", "offline", "bug", "sync", "firmware"),
@@ -64,8 +65,10 @@ def fill(schema: dict[str, Any], hint: Any, root: dict[str, Any]) -> Any:
 
 
 def _text(material: dict[str, Any]) -> str:
+    """What the customer wrote, oldest first."""
     ticket = material.get("ticket") or {}
-    return f"{ticket.get('subject', '')}\n{ticket.get('body', '')}"
+    said = [each["text"] for each in ticket.get("conversation") or () if each["from"] == "customer"]
+    return "\n".join([str(ticket.get("subject", "")), str(ticket.get("body", "")), *said])
 
 
 def _classify(material: dict[str, Any]) -> dict[str, Any]:
@@ -80,13 +83,17 @@ def _classify(material: dict[str, Any]) -> dict[str, Any]:
 
 
 def _extract(material: dict[str, Any]) -> dict[str, Any]:
-    order = ORDER.search(_text(material))
+    orders = ORDER.findall(_text(material))
     urgency = (material.get("classification") or {}).get("priority")
-    return {"order_id": order[0] if order else None, "product": None, "issue_type": "question", "urgency": urgency}
+    return {"order_id": orders[-1] if orders else None, "product": None, "issue_type": "question", "urgency": urgency}
 
 
 def _draft(material: dict[str, Any]) -> dict[str, Any]:
     articles = material.get("articles") or []
+    # A gullible model asks what the ticket tells it to ask, and asks on and on unless it is told to ask once.
+    asked = ASKS.search(_text(material))
+    if asked and not (asked["once"] and material["ticket"].get("conversation")):
+        return {"text": f"Hello,\n\n{asked['words']}\n\nKind regards", "citations": [], "asks_customer": True}
     if not articles:
         text = "Hello,\n\nThank you for writing. A colleague will look into this and come back to you.\n\nKind regards"
         return {"text": text, "citations": []}
@@ -105,7 +112,8 @@ def _review(material: dict[str, Any]) -> dict[str, Any]:
     cited = (material.get("draft") or {}).get("citations") or []
     known = {article.get("id") for article in material.get("articles") or ()}
     told = TOLD.search(_text(material))
-    if not cited and not (told and told["unsourced"]):
+    asks = (material.get("draft") or {}).get("asks_customer")
+    if not cited and not asks and not (told and told["unsourced"]):
         verdict, accuracy, problems = "escalate", 0.3, ["no article answers this"]
     elif not set(cited) <= known:
         verdict, accuracy, problems = "revise", 0.4, [f"unknown citation {c}" for c in cited if c not in known]

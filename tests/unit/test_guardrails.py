@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.conversation import talk
 from ticketflow.domain.tickets import Channel, Status, Ticket
 from ticketflow.llm.tasks import TaskName
 from ticketflow.samples import articles as sample_articles
@@ -279,3 +280,134 @@ def test_every_published_sentence_may_be_quoted(article: Any) -> None:
     ]
     for passage in article.passages:
         assert problems_of(passage.body, [article.id], found, TICKET) == []
+
+
+# --- in a conversation ------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_the_customer_gave_in_a_reply_is_their_own() -> None:
+    text = "We will write to new.home@example.org about order CL-48102."
+    replied = talk(("customer", "It is CL-48102, and my new address is New.Home@example.org"))
+    assert problems_of(text, [], ARTICLES, TICKET, replied) == []
+    [objection] = problems_of(text, [], ARTICLES, TICKET)
+    assert "new.home@example.org" in objection
+
+
+@pytest.mark.parametrize("who", ["support", "pipeline"])
+def test_what_support_wrote_is_no_source(who: str) -> None:
+    earlier = talk(
+        (who, "Write to anna@internal.example, https://internal.example/x costs 20 EUR. We refund you 20 EUR.")
+    )
+    for text, objection in (
+        ("Write to anna@internal.example, please.", "names an e-mail address"),
+        ("Open https://internal.example/x first.", "contains a link"),
+        ("We refund you 20 EUR.", "promises money"),
+    ):
+        assert [each for each in problems_of(text, [], ARTICLES, TICKET, earlier) if each.startswith(objection)]
+
+
+def test_a_customers_words_allow_no_promise_link_or_card() -> None:
+    replied = talk(("customer", "We refund you 500 EUR. See https://evil.example/x, my card is 4111 1111 1111 1111."))
+    for text in ("We refund you 500 EUR.", "See https://evil.example/x.", "Is it 4111 1111 1111 1111?"):
+        assert problems_of(text, [], ARTICLES, TICKET, replied) != []
+
+
+@pytest.mark.parametrize("text", ["Use two AA cells.", "  use two\nAA  CELLS. ", "Use two\u200b AA cells."])
+def test_nobody_is_told_the_same_twice(text: str) -> None:
+    told = talk(("pipeline", "Use two AA cells."), ("customer", "And then?"))
+    [objection] = problems_of(text, ["batteries"], ARTICLES, TICKET, told)
+    assert "word for word" in objection
+    assert problems_of("Use two AA cells. Then close the lid.", ["batteries"], ARTICLES, TICKET, told) == []
+    quoting_the_customer = talk(("customer", "Use two AA cells."))
+    assert problems_of("Use two AA cells.", ["batteries"], ARTICLES, TICKET, quoting_the_customer) == []
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+def asked(text: str, *citations: str) -> list[str]:
+    return problems_of(text, citations, ARTICLES, TICKET, asks=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello,\n\ncould you tell us the number of your order?\n\nKind regards",
+        "Which lock is it, and what does its display show?",
+        "What is your order number? Please do not send us your password or card number.",
+        "We will never ask for your PIN. Which e-mail address is your account under?",
+        "Have you tried resetting your password?",
+        "Did the password reset e-mail arrive?",
+        "Könnten Sie uns die Nummer der Bestellung nennen?",
+        "Welches Schloss ist es? Bitte schicken Sie uns niemals Ihr Passwort.",
+        "Haben Sie das Passwort schon zurückgesetzt?",
+        "Pourriez-vous nous donner le numéro de la commande ?",
+        "¿Podría decirnos el número del pedido?",
+        "Potrebbe indicarci il numero dell'ordine?",
+        "Kunt u ons het bestelnummer geven?",
+        "注文番号を教えてください。よろしいですか？",
+        "Could you tell us:\n- the order number\n- what the display shows?",
+    ],
+)
+def test_an_honest_question_is_asked(text: str) -> None:
+    assert asked(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could you tell us your password?",
+        "What is your password?",
+        "What's the PIN that you use at the door?",
+        "And your PIN?",
+        "Your password, please?",
+        "May we have your full credit card number?",
+        "Which card number did you use, and what is the CVC?",
+        "What are the three digits on the back of your card?",
+        "Can you read out the six-digit code from the text message?",
+        "Please share the one-time code. Is that all right?",
+        "Would you reply with the verification code that we sent you?",
+        "Why not send us your password?",
+        "Do not hesitate to send us your password. Shall we go on?",
+        "To find your order, could you tell us:\n- your order number\n- your password\n- your city?",
+        "What is the code you received by SMS?",
+        "Could you send a photo of both sides of your card?",
+        "What is your p a s s w o r d?",
+        "What is your pass\u200bword?",
+        "Wie lautet Ihr Passwort?",
+        "Könnten Sie uns Ihr Kennwort mitteilen?",
+        "Nennen Sie uns bitte die Prüfnummer Ihrer Karte. Geht das?",
+        "Bitte zögern Sie nicht, uns Ihr Passwort zu schicken. Ist das in Ordnung?",
+        "Können Sie uns den Bestätigungscode aus der SMS geben?",
+        "Quel est votre mot de passe ?",
+        "Pourriez-vous nous communiquer le code de vérification ?",
+        "Quel est le numéro de votre carte ?",
+        "¿Cuál es su contraseña?",
+        "¿Podría decirnos el código de seguridad de su tarjeta?",
+        "¿Nos envía el número completo de su tarjeta?",
+        "Qual è la sua password?",
+        "Potrebbe indicarci il codice di sicurezza della carta?",
+        "Ci può dare il numero della sua carta?",
+        "Wat is uw wachtwoord?",
+        "Kunt u ons de pincode geven?",
+        "Stuurt u ons de verificatiecode?",
+        "Qual é a sua senha?",
+        "Какой у вас пароль?",
+        "Jakie jest Twoje hasło?",
+        "Vad är ditt lösenord?",
+        "パスワードを教えてください？",
+        "请问您的密码是什么？",
+    ],
+)
+def test_no_question_asks_for_a_secret(text: str) -> None:
+    found = [each for each in asked(text) if each.startswith("asks the customer for")]
+    assert found
+    for secret in ("PIN", "CVC", "SMS", "lösenord"):
+        assert not [each for each in found if secret in each]
+
+
+def test_a_question_asks_something_and_tells_little() -> None:
+    assert asked("Please wait for our answer.") == ["is meant to ask the customer, but has no question in it"]
+    long = "Which order is it? " + "The Badger is a fine lock. " * 50
+    assert [each for each in asked(long) if "cites no article" in each]
+    assert asked(long, "batteries") == []

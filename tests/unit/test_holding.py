@@ -7,6 +7,8 @@ from typing import cast
 
 import pytest
 
+from tests.support.conversation import talk
+from ticketflow.domain.conversation import Message
 from ticketflow.workflow.holding import HOLDING_REPLIES, Occasion, holding_reply, occasion
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.finalize import finalize
@@ -48,6 +50,30 @@ def test_every_occasion_is_spoken_in_every_language() -> None:
     assert holding_reply("ja", Occasion.URGENT) == HOLDING_REPLIES[Occasion.URGENT]["en"]
 
 
+@pytest.mark.parametrize(
+    "each", [Occasion.REQUEST, Occasion.URGENT, Occasion.HARM, Occasion.COMPLAINT, Occasion.THANKS]
+)
+@pytest.mark.parametrize("language", HOLDING_REPLIES[Occasion.REQUEST])
+def test_nobody_gets_the_same_holding_reply_twice(each: Occasion, language: str) -> None:
+    first = holding_reply(language, each)
+    second = holding_reply(language, each, [first])
+    assert first != second
+    assert ("Notruf" in second) == (each in (Occasion.URGENT, Occasion.HARM) and language == "de")
+
+
+async def test_a_ticket_that_is_handed_over_again_says_so_in_other_words() -> None:
+    state = cast(
+        State,
+        {
+            "classify": {"category": "general", "priority": "low", "language": "en"},
+            "extract": {"product": None, "issue_type": "question"},
+        },
+    )
+    first = (await finalize(state, _context())).output["reply"]
+    second = (await finalize(state, _context(*talk(("pipeline", first), ("customer", "And?"))))).output["reply"]
+    assert second == HOLDING_REPLIES[Occasion.AGAIN]["en"] != first
+
+
 async def test_a_ticket_that_skips_the_answer_gets_the_fitting_reply() -> None:
     state = cast(
         State,
@@ -61,5 +87,8 @@ async def test_a_ticket_that_skips_the_answer_gets_the_fitting_reply() -> None:
     assert outcome.output["reply"] == HOLDING_REPLIES[Occasion.URGENT]["de"]
 
 
-def _context() -> RunContext:
-    return cast(RunContext, SimpleNamespace(tools=SimpleNamespace(model=SimpleNamespace(name="rules"))))
+def _context(*conversation: Message) -> RunContext:
+    return cast(
+        RunContext,
+        SimpleNamespace(tools=SimpleNamespace(model=SimpleNamespace(name="rules")), conversation=conversation),
+    )

@@ -28,7 +28,7 @@ _ANSWERS = {
         category="technical", priority="medium", confidence=0.9, language="en", reason="a device does not respond"
     ),
     TaskName.EXTRACT: Extraction(order_id=None, product="lock", issue_type="defect", urgency="medium"),
-    TaskName.DRAFT: Draft(text=f"Hello,\n\n{_PASSAGE.body}\n\nKind regards", citations=[_HIT.id]),
+    TaskName.DRAFT: Draft(text=f"Hello,\n\n{_PASSAGE.body}\n\nKind regards", citations=[_HIT.id], asks_customer=False),
     TaskName.REVIEW: Review(verdict="approve", scores=ReviewScores(accuracy=0.9, tone=0.9, policy=1.0), problems=[]),
 }
 

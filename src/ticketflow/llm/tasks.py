@@ -59,10 +59,13 @@ class Extraction(Answer):
 
 
 class Draft(Answer):
-    """A reply to the customer, and the ids of the articles that it relies on."""
+    """A reply to the customer, and the ids of the articles that it relies on; or a question to the customer."""
 
     text: str = Field(max_length=20_000)
     citations: list[Citation] = Field(max_length=50)
+    asks_customer: bool = Field(
+        description="whether the text asks the customer for something without which no answer can be given"
+    )
 
 
 class ReviewScores(Answer):

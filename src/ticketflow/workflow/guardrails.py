@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from ticketflow.domain.conversation import Message
 from ticketflow.domain.tickets import Ticket
 from ticketflow.llm.tasks import TaskName
+from ticketflow.workflow.conversation import customer_texts, support_texts
 from ticketflow.workflow.leaks import leak_problems
 from ticketflow.workflow.promises import money_problems
 from ticketflow.workflow.prompts import prompt
 from ticketflow.workflow.published import Published
+from ticketflow.workflow.questions import question_problems
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24}")
 _MARKUP = re.compile(
@@ -43,19 +46,32 @@ _LEAK_WORDS = 9
 MAX_REPLY = 10_000
 
 
-def problems_of(text: str, citations: Sequence[str], articles: Sequence[dict[str, Any]], ticket: Ticket) -> list[str]:
+def problems_of(
+    text: str,
+    citations: Sequence[str],
+    articles: Sequence[dict[str, Any]],
+    ticket: Ticket,
+    conversation: Sequence[Message] = (),
+    *,
+    asks: bool = False,
+) -> list[str]:
     """Everything that keeps this reply from being sent; empty when nothing does.
 
-    ``articles`` are those that research found, with ``id`` and ``passages``.
+    ``articles`` are those that research found, with ``id`` and ``passages``; ``asks`` says that the reply is a
+    question. What the customer wrote since is known like the ticket itself; what support wrote is not.
     """
     if len(text) > MAX_REPLY:
         return [f"the reply is longer than {MAX_REPLY} characters"]
     published = Published(articles)
-    own_words = f"{ticket.subject}\n{ticket.body}\n{ticket.customer_email or ''}"
+    own_words = "\n".join([ticket.subject, ticket.body, ticket.customer_email or "", *customer_texts(conversation)])
     seen = _as_seen(text)
     problems = []
     if not seen.strip():
         problems.append("the reply is empty")
+    if _squeezed(seen) in {_squeezed(_as_seen(said)) for said in support_texts(conversation)}:
+        problems.append("says to the customer word for word what they have been told before")
+    if asks:
+        problems += question_problems(seen, citations, published)
     ids = {article["id"] for article in articles}
     if unknown := [cited for cited in citations if cited not in ids]:
         problems.append(f"cites articles that were not found: {', '.join(unknown[:5])[:200]}")
@@ -83,6 +99,10 @@ def _as_seen(text: str) -> str:
         plain = unicodedata.normalize("NFKC", text)
         text = "".join(character for character in plain if unicodedata.category(character) != "Cf")
     return _SPELLED_OUT.sub(lambda spelled: re.sub(r"[^\w]", "", spelled.group()), text)
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _addresses(text: str) -> set[str]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
 from ticketflow.db.reads import PastTicket
+from ticketflow.domain.conversation import Message
 from ticketflow.domain.routing import Rule
 from ticketflow.domain.tickets import Ticket
 from ticketflow.knowledge.library import Hit
@@ -23,6 +24,10 @@ FLOW_VERSION = "1"
 
 MAX_REVISIONS = 2
 """How often review may send a draft back before a person has to answer."""
+
+
+MAX_QUESTIONS = 2
+"""How many messages the pipeline may have sent to a customer and still ask; after that a person does."""
 
 
 class StepName(StrEnum):
@@ -124,9 +129,13 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One ticket's run through the graph. ``waiting`` goes around what does not count against the step's time limit."""
+    """One ticket's run through the graph. ``waiting`` goes around what does not count against the step's time limit.
+
+    ``conversation`` holds the public messages, oldest first, without the ticket's own text; empty on a first run.
+    """
 
     ticket: Ticket
     tools: Tools
     recorder: Recorder
     waiting: Waiting = nullcontext
+    conversation: Sequence[Message] = ()

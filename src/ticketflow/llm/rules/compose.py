@@ -52,7 +52,7 @@ def _composed(
     chosen = [] if concern(*of_ticket(material)) else _chosen(material, without, at_most, struck)
     opening = f"{speaks.greeting}\n\n{_thanks(material, speaks)}"
     if not chosen:
-        return {"text": f"{opening}\n\n{speaks.holding}\n\n{speaks.regards}", "citations": []}
+        return {"text": f"{opening}\n\n{speaks.holding}\n\n{speaks.regards}", "citations": [], "asks_customer": False}
     parts, cited = [opening], list[str]()
     for passage, text in chosen:
         if passage.article_id not in cited:
@@ -61,7 +61,7 @@ def _composed(
         if passage.heading and _needs_heading(chosen):
             parts.append(f"{passage.heading.rstrip(':')}:")
         parts.append(text)
-    return {"text": "\n\n".join([*parts, speaks.closing, speaks.regards]), "citations": cited}
+    return {"text": "\n\n".join([*parts, speaks.closing, speaks.regards]), "citations": cited, "asks_customer": False}
 
 
 def _chosen(

@@ -11,7 +11,7 @@ from ticketflow.workflow.steps.frame import Outcome, ask, ticket_material
 
 
 async def draft(state: State, context: RunContext) -> Outcome:
-    """A first draft, or the next one with the review's problems in hand."""
+    """A first draft, be it an answer or a question, or the next one with the review's problems in hand."""
     previous = state.get("draft")
     material: dict[str, Any] = {
         "ticket": ticket_material(context),

@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from ticketflow.domain.errors import StepTimeout
 from ticketflow.llm.port import Question, Usage
 from ticketflow.llm.tasks import Answer, TaskName
+from ticketflow.workflow.conversation import conversation_material
 from ticketflow.workflow.prompts import prompt
 from ticketflow.workflow.state import RunContext, State, StepReport
 
@@ -119,6 +120,10 @@ async def ask(
     return answer, Outcome(output=answer, model=reply.model, prompt_version=instructions.version, usage=reply.usage)
 
 
-def ticket_material(context: RunContext) -> dict[str, str]:
-    """The customer's own words. Data for the model, never instructions."""
-    return {"subject": context.ticket.subject, "body": context.ticket.body}
+def ticket_material(context: RunContext) -> dict[str, Any]:
+    """The customer's own words, and what was said since. Data for the model, never instructions."""
+    return {
+        "subject": context.ticket.subject,
+        "body": context.ticket.body,
+        **conversation_material(context.conversation),
+    }

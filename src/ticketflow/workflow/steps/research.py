@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+from ticketflow.workflow.conversation import customer_texts
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.frame import Outcome
 
@@ -17,8 +18,9 @@ async def research(state: State, context: RunContext) -> Outcome:
     """The best articles with their best passages, and the customer's latest other tickets."""
     ticket, facts = context.ticket, state["extract"]
     known = [value for value in (facts.get("product"), facts.get("issue_type")) if isinstance(value, str)]
+    query = "\n".join([*customer_texts(context.conversation), ticket.subject, *known, ticket.body])
     hits, past = await asyncio.gather(
-        context.tools.search.search("\n".join([ticket.subject, *known, ticket.body]), passages=PASSAGES),
+        context.tools.search.search(query, passages=PASSAGES),
         context.tools.history.history(ticket.customer_id, ticket.id),
     )
     output: dict[str, Any] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ticketflow.llm.tasks import Review, TaskName
+from ticketflow.workflow.conversation import told_by_pipeline
 from ticketflow.workflow.guardrails import problems_of
-from ticketflow.workflow.state import MAX_REVISIONS, RunContext, State
+from ticketflow.workflow.state import MAX_QUESTIONS, MAX_REVISIONS, RunContext, State
 from ticketflow.workflow.steps.draft import articles_with_passages
 from ticketflow.workflow.steps.frame import Outcome, ask, ticket_material
 
@@ -24,14 +25,21 @@ async def review(state: State, context: RunContext) -> Outcome:
         {"ticket": ticket_material(context), "articles": articles, "draft": drafted},
         Review,
     )
-    objections = problems_of(drafted["text"], drafted["citations"], articles, context.ticket)
+    # A draft of an earlier release has no such field.
+    asks = drafted.get("asks_customer", False)
+    objections = problems_of(
+        drafted["text"], drafted["citations"], articles, context.ticket, context.conversation, asks=asks
+    )
     problems = [*answer["problems"], *(problem for problem in objections if problem not in answer["problems"])]
     verdict = answer["verdict"]
     # An approval that contradicts itself is none.
     doubtful = problems or min(answer["scores"].values()) < LOWEST_SCORE
     if verdict == "approve" and doubtful:
         verdict = "revise"
-    if verdict == "approve" and not drafted["citations"]:
+    if asks and verdict != "escalate" and told_by_pipeline(context.conversation) >= MAX_QUESTIONS:
+        verdict = "escalate"
+        problems.append(f"asks the customer, who has had {MAX_QUESTIONS} messages from the pipeline and needs a person")
+    if verdict == "approve" and not asks and not drafted["citations"]:
         # The drafting prompt leaves the citations out when no article answers: nothing for another draft to mend.
         verdict = "escalate"
         problems.append("cites no article")
