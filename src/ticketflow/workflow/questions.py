@@ -92,7 +92,7 @@ _NOT_ASKED = re.compile(
 # "Why not send us your password?" denies nothing, nor does "do not hesitate".
 _STILL_ASKED = re.compile(f"{_QUESTION.pattern}|hesitat|zögern|hésit|dude|esit|aarzel|forget|vergess", re.IGNORECASE)
 # The items of a list belong to the sentence above them.
-_LIST = re.compile(r":?\s*\n+\s*(?:[-*•]|\d{1,2}[.)])\s*")
+_LIST = re.compile(r":?[ \t]{0,20}\n\s{0,20}(?:[-*•]|\d{1,2}[.)])\s{0,20}")
 
 
 def question_problems(text: str, citations: Sequence[str], published: Published) -> list[str]:

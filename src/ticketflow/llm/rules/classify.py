@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from ticketflow.llm.rules.concerns import Concern, concern
-from ticketflow.llm.rules.language import language_of
+from ticketflow.llm.rules.concerns import Concern, concern_of
+from ticketflow.llm.rules.conversation import language_of_customer, of_ticket
 from ticketflow.llm.rules.lexicon import CATEGORY_CUES, NEGATIONS, PRIORITY_CUES, Cue
-from ticketflow.llm.rules.words import REPLY, Phrases, of_ticket, stems
+from ticketflow.llm.rules.words import REPLY, Phrases, stems
 
 _SENTENCE_END = re.compile(r"[.!?]+")
 _SUBJECT_WEIGHT = 1.6
@@ -44,14 +44,14 @@ def classify(material: Mapping[str, Any]) -> dict[str, Any]:
     (category, best), (_, second) = ranked[0], ranked[1]
     matched = reading.phrases.get(category, [])
     confidence = 0.3 + 0.65 * (best - second) / (best + 1.5) if matched else 0.3
-    priority, causes = _priority(material.get("customer_priority"), subject, body)
+    priority, causes = _priority(material, subject, body)
     because = f"matched {', '.join(matched[:4])}" if matched else "no telling words"
     urgency = f"; priority from {', '.join(causes[:3])}" if causes else ""
     return {
         "category": category,
         "priority": priority,
         "confidence": round(min(0.95, max(0.2, confidence)), 2),
-        "language": language_of(f"{subject}\n{body}"),
+        "language": language_of_customer(material),
         "reason": f"Rules: {because}{urgency}.",
     }
 
@@ -80,10 +80,11 @@ def read(subject: str, body: str) -> Reading:
     return Reading(categories, issues, phrases)
 
 
-def _priority(asked: object, subject: str, body: str) -> tuple[str, list[str]]:
+def _priority(material: Mapping[str, Any], subject: str, body: str) -> tuple[str, list[str]]:
+    asked = material.get("customer_priority")
     if asked in ("low", "medium", "high", "urgent"):
         return str(asked), ["the customer"]
-    found = concern(subject, body)
+    found = concern_of(material)
     if found in (Concern.SAFETY, Concern.SECURITY):
         return "urgent", [found.replace("_", " ")]
     raised, lowered, causes = [0.0], 0.0, list[str]()

@@ -6,11 +6,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ticketflow.llm.rules.concerns import concern
+from ticketflow.llm.rules.asking import lacks_order_number
+from ticketflow.llm.rules.concerns import concern_of, thanks_alone
+from ticketflow.llm.rules.conversation import told
 from ticketflow.llm.rules.language import language_of
 from ticketflow.llm.rules.phrases import VOICES, Voice, voice
 from ticketflow.llm.rules.relevance import Passage, matter_of, ranked_passages
-from ticketflow.llm.rules.words import of_ticket, stem, unmarked
+from ticketflow.llm.rules.words import stem, unmarked
 
 _ORDER = re.compile(r"#?[A-Z0-9][A-Z0-9-]{2,24}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -41,7 +43,19 @@ def draft(material: Mapping[str, Any]) -> dict[str, Any]:
     revision = material.get("revision")
     if revision:
         return _revised(material, revision.get("draft") or {}, [str(p) for p in revision.get("problems") or ()])
+    if question := _question(material):
+        return question
     return _composed(material, without=frozenset())
+
+
+def _question(material: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The question for the order's number, where that is what is missing."""
+    order = (material.get("extraction") or {}).get("order_id")
+    if concern_of(material) or thanks_alone(material) or not lacks_order_number(material, order):
+        return None
+    speaks = voice((material.get("classification") or {}).get("language"))
+    parts = [speaks.greeting, _thanks(material, speaks), speaks.asking, speaks.regards]
+    return {"text": "\n\n".join(parts), "citations": [], "asks_customer": True}
 
 
 def _composed(
@@ -49,7 +63,7 @@ def _composed(
 ) -> dict[str, Any]:
     """``without`` are articles, ``struck`` sentences that must not be used."""
     speaks = voice((material.get("classification") or {}).get("language"))
-    chosen = [] if concern(*of_ticket(material)) else _chosen(material, without, at_most, struck)
+    chosen = [] if concern_of(material) else _chosen(material, without, at_most, struck)
     opening = f"{speaks.greeting}\n\n{_thanks(material, speaks)}"
     if not chosen:
         return {"text": f"{opening}\n\n{speaks.holding}\n\n{speaks.regards}", "citations": [], "asks_customer": False}
@@ -87,9 +101,17 @@ def _chosen(
             chosen.append((best, shown))
             said |= best.says
             length += len(shown)
+    known = " ".join(_flat(text) for text in told(material))
+    if chosen and _flat(chosen[0][1]) in known:
+        return []  # the best there is has been said, and what comes after it would not help either
+    chosen = [each for each in chosen if _flat(each[1]) not in known]
     # What comes from one article stands together, in the order in which the articles were chosen.
     order = [passage.article_id for passage, _ in chosen]
     return sorted(chosen, key=lambda each: order.index(each[0].article_id))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _needs_heading(chosen: Sequence[tuple[Passage, str]]) -> bool:

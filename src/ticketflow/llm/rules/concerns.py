@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
+from ticketflow.llm.rules.conversation import asked, everything, new_words, of_ticket, told
 from ticketflow.llm.rules.words import REPLY, Phrases, stems
 
 
@@ -66,10 +68,12 @@ _PHRASES: Final = {
     ),
     Concern.SECURITY: (
         "hacked, hacker, account takeover, taken over my account, took over my account, someone is in my account, "
-        "somebody is in my account, someone else is in my account, stranger in my account, in my account without, into "
+        "somebody is in my account, someone else is in my account, stranger in my account, in my account without, "
+        "into "
         "my account without, broke into my account, broken into my account, someone logged in, somebody logged in, "
         "someone else logged in, logged in without my, logged in from, unauthorized access, unauthorised access, "
-        "unauthorized login, unauthorised login, suspicious login, login that was not me, someone changed my, somebody "
+        "unauthorized login, unauthorised login, suspicious login, login that was not me, someone changed my, "
+        "somebody "
         "changed my, someone else changed my, changed my password without, changed my email without, account was "
         "compromised, account is compromised, account has been compromised, account was stolen, stole my account, "
         "freeze my account, freeze the account, identity theft, data breach, security breach, gehackt, "
@@ -86,9 +90,11 @@ _PHRASES: Final = {
         "request, third ticket, second time i am writing, second time i write, second time i'm writing, time i am "
         "writing, time i write, already written twice, already wrote twice, written three times, wrote three times, "
         "written several times, contacted you several times, contacted you three times, nobody answers me, nobody "
-        "replies, no one answers me, no one replies, never got an answer, never got a reply, no answer to my, no reply "
+        "replies, no one answers me, no one replies, never got an answer, never got a reply, no answer to my, no "
+        "reply "
         "to my, ignored my, ignoring my, ignoring me, formal complaint, official complaint, file a complaint, make a "
-        "complaint, chargeback, charge back, reverse the payment, reverse the charge, dispute the payment, dispute the "
+        "complaint, chargeback, charge back, reverse the payment, reverse the charge, dispute the payment, dispute "
+        "the "
         "charge, negative review, bad review, leave a review, one star review, trustpilot, zum dritten mal, zum "
         "wiederholten mal, beschwerde, troisième fois, tercera vez, queja, terza volta, derde keer, klacht"
     ),
@@ -105,11 +111,40 @@ _HARMLESS: Final = (
 
 _THANKS: Final = "thank, thanks, thx, cheers, danke, dank, merci, gracias, grazie, bedankt"
 _CONTENT: Final = (
-    "thank thanks thx cheers you so much very many a lot for your the quick fast great kind help support reply answer "
-    "that this it is now works work working worked solved solves fixed resolved sorted did trick again all perfect "
-    "perfectly fine good well everything problem issue and have nice day best regards wishes i really appreciate am "
-    "happy we hi hello dear team support was has been just wanted to say danke dank vielen für die schnelle hilfe das "
-    "hat geklappt funktioniert jetzt merci beaucoup pour votre aide gracias por su ayuda muchas grazie mille bedankt"
+    "thank thanks thx cheers you so much very many a lot for your the quick fast great kind help support reply "
+    "answer that this it is now works work working worked solved solves fixed resolved sorted did trick again all "
+    "perfect perfectly fine good well everything problem issue and have nice day best regards wishes i really "
+    "appreciate am happy we hi hello dear team was has been just wanted to say danke dank vielen für die schnelle "
+    "hilfe das hat geklappt funktioniert jetzt merci beaucoup pour votre aide gracias por su ayuda muchas grazie "
+    "mille bedankt ça c est marche parfait résolu super bon tout klappt es geht wieder perfekt gut alles erledigt "
+    "funciona perfecto ya todo bien funziona perfetto ora adesso tutto werkt het nu weer opgelost hartelijk"
+)
+_UNSETTLED: Final = (
+    "did not help, didn't help, does not help, doesn't help, not help, didn't help me, no help, not helpful, "
+    "unhelpful, useless, not solved, not resolved, not fixed, unsolved, not what i asked, not what i meant, not my "
+    "question, doesn't answer my, does not answer my, didn't answer my, did not answer my, not an answer, no answer "
+    "to my, you did not read, you didn't read, already tried, tried that, tried this, tried it all, tried "
+    "everything, did all that, did that already, have done that, have done all, no difference, same problem, same "
+    "issue, still the same, still not work, still doesn't work, still does not work, still isn't working, still "
+    "broken, still offline, still happens, still happening, still nothing, did not work, didn't work, doesn't work, "
+    "does not work, not working, no luck, without success, problem persists, not good enough, nicht geholfen, hilft "
+    "nicht, hilft mir nicht, nicht weitergeholfen, hilft mir nicht weiter, keine hilfe, nicht gelöst, funktioniert "
+    "nicht, funktioniert immer noch nicht, geht nicht, geht immer noch nicht, klappt nicht, schon probiert, schon "
+    "versucht, bereits versucht, ohne erfolg, nicht meine frage, beantwortet meine frage nicht, pas aidé, n'aide "
+    "pas, m'aide pas, pas résolu, toujours pas, ne marche pas, ne fonctionne pas, marche toujours pas, déjà essayé, "
+    "sans succès, pas ma question, no me ayuda, no me ha ayudado, no ayuda, no ha servido, no sirve, no funciona, "
+    "sigue sin, sigue igual, ya lo intenté, ya lo he intentado, ya lo probé, sin éxito, no es lo que, non aiuta, "
+    "non mi aiuta, non mi ha aiutato, non è servito, non risolve, non risolto, non funziona, già provato, senza "
+    "successo, non è quello che, niet geholpen, helpt niet, niet opgelost, werkt niet, werkt nog steeds niet, lukt "
+    "niet, al geprobeerd, zonder succes, niet mijn vraag"
+)
+"""What is said of an answer that was none. On a first run there is no answer to say it of."""
+_WANTS_A_PERSON: Final = (
+    "speak to a human, speak to a person, speak to someone, speak with someone, speak with a human, talk to a "
+    "human, talk to a person, talk to someone, real person, human being, a real human, call me, mit einem menschen, "
+    "echten menschen, mit jemandem sprechen, parler à quelqu'un, parler à un humain, une vraie personne, hablar con "
+    "una persona, hablar con alguien, parlare con una persona, parlare con qualcuno, iemand spreken, met iemand "
+    "praten"
 )
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST_THANKS = 40
@@ -119,6 +154,24 @@ def concern(subject: str, body: str) -> Concern | None:
     """The gravest that the ticket's words speak of."""
     found = {found.value for text in (subject, body) for found in _phrases().find(stems(text))}
     return next((each for each in Concern if each in found), None)
+
+
+def concern_of(material: Mapping[str, Any]) -> Concern | None:
+    """The gravest in all that the customer has written; an answer that did not help is a complaint."""
+    if found := concern(*everything(material)):
+        return found
+    if not told(material):
+        return None
+    said = {found.value for text in new_words(material) for found in _dissatisfied().find(stems(text))}
+    # Who was asked something and says that nothing works says it of the matter, not of an answer.
+    unhappy = "person" in said or ("unsettled" in said and not asked(material))
+    return Concern.COMPLAINT if unhappy else None
+
+
+def thanks_alone(material: Mapping[str, Any]) -> bool:
+    """Whether the customer's latest words, or all that there are, thank and ask for nothing."""
+    new = new_words(material)
+    return only_thanks("", "\n".join(new)) if new else only_thanks(*of_ticket(material))
 
 
 def only_thanks(subject: str, body: str) -> bool:
@@ -136,6 +189,12 @@ def only_thanks(subject: str, body: str) -> bool:
 @cache
 def _thanks_words() -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(_THANKS.split(", ")), frozenset(_CONTENT.split())
+
+
+@cache
+def _dissatisfied() -> Phrases[str]:
+    tables = (("unsettled", _UNSETTLED), ("person", _WANTS_A_PERSON))
+    return Phrases((phrase.strip(), kind) for kind, listed in tables for phrase in listed.split(","))
 
 
 @cache

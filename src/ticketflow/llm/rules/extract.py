@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 
 from ticketflow.llm.rules.classify import read
-from ticketflow.llm.rules.concerns import concern, only_thanks
-from ticketflow.llm.rules.language import language_of
-from ticketflow.llm.rules.words import of_ticket, plain, requests, set_of, stems
+from ticketflow.llm.rules.concerns import concern_of, thanks_alone
+from ticketflow.llm.rules.conversation import language_of_customer, of_ticket, said_as_it_is, texts
+from ticketflow.llm.rules.words import plain, requests, set_of, stems
 
 # CL-48213, BR-20417-X, ORD-2024-00017: letters, then groups with dashes between.
 _DASHED = re.compile(r"(?<![\w-])[A-Za-z]{1,6}(?:-[A-Za-z0-9]{1,12}){1,3}(?![\w-])")
@@ -77,27 +77,34 @@ _LONGEST_VALUE = 200
 def extract(material: Mapping[str, Any]) -> dict[str, str | None]:
     subject, body = of_ticket(material)
     classification = material.get("classification") or {}
-    language = str(classification.get("language") or language_of(f"{subject}\n{body}"))
+    language = str(classification.get("language") or language_of_customer(material))
     facts: dict[str, str | None] = {
-        "order_id": order_id(f"{subject}\n{body}"),
-        "product": product(subject, body, language),
-        "issue_type": _issue(subject, body, classification.get("category")),
+        "order_id": next((found for text in texts(material) if (found := order_id(text))), None),
+        "product": _product(material, subject, body, language),
+        "issue_type": _issue(material, subject, body, classification.get("category")),
         "urgency": str(classification["priority"]) if classification.get("priority") else None,
     }
-    lines = plain(str((material.get("ticket") or {}).get("body") or "")).splitlines()
+    lines = [line for text in said_as_it_is(material) for line in plain(text).splitlines()]
     for name in material.get("extra_fields") or {}:
         facts[str(name)] = _line_value(lines, str(name))
     return facts
 
 
-def _issue(subject: str, body: str, category: object) -> str:
+def _product(material: Mapping[str, Any], subject: str, body: str, language: str) -> str | None:
+    """That of the newest message that names one, as long as it is about the same matter as those before."""
+    new = [] if body and not subject else texts(material)[:-1]
+    named = (found for text in new if (found := product("", text, language)))
+    return next(named, None) or product(subject, body, language)
+
+
+def _issue(material: Mapping[str, Any], subject: str, body: str, category: object) -> str:
     """What concerns a person most, else the issue with the strongest cue, within the ticket's category if it has one.
 
     What the customer asks for decides before what they tell.
     """
-    if only_thanks(subject, body):
+    if thanks_alone(material):
         return "thanks"
-    if found := concern(subject, body):
+    if found := concern_of(material):
         return found.value
     told, asked = read(subject, body), read("", requests(body))
     strengths = dict(told.issues.get(str(category)) or told.issues.get(told.category) or {})

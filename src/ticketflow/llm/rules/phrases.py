@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 class Voice(NamedTuple):
     """``thanks`` is by topic; ``{order}``, ``{title}`` and ``{language}`` are filled in.
 
-    ``foreign`` stands in place of ``quoting`` above an article in another language, which ``languages`` names.
+    ``asking`` is the question for the order's number. ``foreign`` stands in place of ``quoting`` above an article in
+    another language, which ``languages`` names.
     """
 
     greeting: str
@@ -20,6 +21,7 @@ class Voice(NamedTuple):
     more: str
     closing: str
     holding: str
+    asking: str
     regards: str
     languages: Mapping[str, str]
 
@@ -42,6 +44,8 @@ _EN: Final = Voice(
     more="And from “{title}”:",
     closing="If that does not settle it, just answer this message and one of us will look into it with you.",
     holding="We have no ready answer to this, so a colleague will read your message and get back to you personally.",
+    asking="Could you tell us the number of the order that this is about? Just reply to this message, and we "
+    "will go on from there.",
     regards="Kind regards\nYour support team",
     languages=_languages("English German French Spanish Italian Dutch"),
 )
@@ -59,6 +63,8 @@ _DE: Final = Voice(
     more="Und in „{title}“:",
     closing="Falls das nicht hilft, antworten Sie einfach auf diese Nachricht, dann kümmert sich jemand von uns darum.",
     holding="Dazu haben wir keine fertige Antwort. Jemand aus unserem Team liest Ihre Nachricht und meldet sich.",
+    asking="Könnten Sie uns die Nummer der Bestellung nennen, um die es geht? Antworten Sie einfach auf diese "
+    "Nachricht, dann machen wir damit weiter.",
     regards="Freundliche Grüße\nIhr Support-Team",
     languages=_languages("Englisch Deutsch Französisch Spanisch Italienisch Niederländisch"),
 )
@@ -76,6 +82,8 @@ _FR: Final = Voice(
     more="Et dans « {title} » :",
     closing="Si cela ne suffit pas, répondez simplement à ce message et l'un de nous s'en occupera.",
     holding="Nous n'avons pas de réponse toute prête : un collègue lira votre message et reviendra vers vous.",
+    asking="Pourriez-vous nous donner le numéro de la commande concernée ? Répondez simplement à ce message, et "
+    "nous reprendrons à partir de là.",
     regards="Cordialement\nVotre équipe d'assistance",
     languages=_languages("anglais allemand français espagnol italien néerlandais"),
 )
@@ -93,6 +101,8 @@ _ES: Final = Voice(
     more="Y en «{title}»:",
     closing="Si esto no lo resuelve, responda a este mensaje y uno de nosotros lo revisará con usted.",
     holding="No tenemos una respuesta preparada para esto: un compañero leerá su mensaje y le contestará.",
+    asking="¿Podría decirnos el número del pedido del que se trata? Responda a este mensaje y seguiremos a "
+    "partir de ahí.",
     regards="Un cordial saludo\nSu equipo de soporte",
     languages=_languages("inglés alemán francés español italiano neerlandés"),
 )
@@ -110,6 +120,7 @@ _IT: Final = Voice(
     more="E in «{title}»:",
     closing="Se questo non basta, risponda a questo messaggio e uno di noi se ne occuperà con lei.",
     holding="Non abbiamo una risposta pronta: un collega leggerà il suo messaggio e le risponderà.",
+    asking="Potrebbe indicarci il numero dell'ordine in questione? Risponda a questo messaggio e riprenderemo da lì.",
     regards="Cordiali saluti\nIl suo team di assistenza",
     languages=_languages("inglese tedesco francese spagnolo italiano olandese"),
 )
@@ -127,6 +138,8 @@ _NL: Final = Voice(
     more="En in “{title}”:",
     closing="Helpt dit niet, beantwoord dan gewoon dit bericht; een van ons kijkt er dan met u naar.",
     holding="Hier hebben we geen kant-en-klaar antwoord op. Een collega leest uw bericht en komt bij u terug.",
+    asking="Kunt u ons het nummer geven van de bestelling waar het om gaat? Beantwoord gewoon dit bericht, dan "
+    "gaan we van daaruit verder.",
     regards="Met vriendelijke groet\nUw supportteam",
     languages=_languages("Engels Duits Frans Spaans Italiaans Nederlands"),
 )

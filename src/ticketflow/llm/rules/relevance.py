@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ticketflow.llm.rules.classify import classify
+from ticketflow.llm.rules.conversation import language_of_customer, of_ticket
 from ticketflow.llm.rules.extract import extract
 from ticketflow.llm.rules.language import language_of
-from ticketflow.llm.rules.words import REPLY, of_ticket, requests, stems, subject_words, tokens, wishes
+from ticketflow.llm.rules.words import REPLY, requests, stems, subject_words, tokens, wishes
 
 _INTERNAL = re.compile(r"^\W*internal\b|\(internal\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:[Aa]n?|[Yy]our|[Tt]he)\s\*{0,2}([A-Z][a-z]{2,20})\b")
@@ -191,7 +192,7 @@ def coverage(material: Mapping[str, Any], text: str) -> float:
     matter = matter_of(material)
     asked = matter.central or matter.words
     articles = "\n".join(str(p["text"]) for article in material.get("articles") or () for p in passages_of(article)[:1])
-    if language_of("\n".join(of_ticket(material))) != language_of(articles):
+    if language_of_customer(material) != language_of(articles):
         asked &= _known_words(material)
     return len(asked & subject_words(text)) / len(asked) if asked else 0.0
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from ticketflow.llm.rules.asking import lacks_order_number
 from ticketflow.llm.rules.compose import split
-from ticketflow.llm.rules.concerns import concern, only_thanks
+from ticketflow.llm.rules.concerns import concern_of, thanks_alone
+from ticketflow.llm.rules.extract import extract
 from ticketflow.llm.rules.phrases import VOICES
 from ticketflow.llm.rules.relevance import coverage, passages_of, ranked_passages
-from ticketflow.llm.rules.words import of_ticket, plain, subject_words, unmarked
+from ticketflow.llm.rules.words import plain, subject_words, unmarked
 
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\"']{1,500}", re.IGNORECASE)
 _AMOUNT = re.compile(
@@ -40,6 +42,8 @@ _PLEASANT_LENGTH, _LENGTH_MALUS = 120, 0.2
 
 def review(material: Mapping[str, Any]) -> dict[str, Any]:
     draft = material.get("draft") or {}
+    if draft.get("asks_customer"):
+        return _of_question(material, str(draft.get("text") or ""))
     whole, cited = str(draft.get("text") or ""), [str(each) for each in draft.get("citations") or ()]
     text = whole[:_LONGEST_REPLY]
     articles = {str(article.get("id")): article for article in material.get("articles") or ()}
@@ -61,14 +65,14 @@ def review(material: Mapping[str, Any]) -> dict[str, Any]:
     problems += [f'no cited article says: "{sentence[:_QUOTED]}"' for sentence in loose[:5]]
     problems += ["the tone is not that of a support reply"] if tone < _LEAST_TONE else []
     verdict = "revise" if unknown or breaches or share < _LEAST_GROUNDED or tone < _LEAST_TONE else "approve"
-    found = concern(*of_ticket(material))
+    found = concern_of(material)
     if not cited:
         verdict, problems = "escalate", ["no article answers this", *problems]
     elif not fits and not unknown:
         verdict, problems = "escalate", ["the cited article does not fit the ticket", *problems]
     elif covered < _LEAST_COVERED and verdict == "approve":
         verdict, problems = "escalate", [f"speaks of only {covered:.0%} of what the ticket asks for"]
-    if only_thanks(*of_ticket(material)):
+    if thanks_alone(material):
         verdict, problems = "escalate", ["the ticket asks for nothing, it says thank you"]
     if found:
         verdict, problems = "escalate", [f"the ticket needs a person: {found.reason}", *problems]
@@ -83,6 +87,21 @@ def review(material: Mapping[str, Any]) -> dict[str, Any]:
         "scores": {name: round(score, 2) for name, score in scores.items()},
         "problems": [] if verdict == "approve" else problems,
     }
+
+
+def _of_question(material: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """A question goes out when it asks for what is missing, and says nothing else."""
+    tone, problems = _tone(text), list(_breaches(text, ""))
+    problems += [f'says more than it asks: "{each[:_QUOTED]}"' for each in split(text) if not _is_our_own(each)]
+    problems += ["the tone is not that of a support reply"] if tone < _LEAST_TONE else []
+    verdict = "revise" if problems else "approve"
+    if not lacks_order_number(material, extract(material)["order_id"]):
+        verdict, problems = "escalate", ["the question asks for nothing that is missing", *problems]
+    if found := concern_of(material):
+        verdict, problems = "escalate", [f"the ticket needs a person: {found.reason}", *problems]
+    accuracy = _GROUNDED_PART + _COVERED_PART if verdict == "approve" else 0.0
+    scores = {"accuracy": accuracy, "tone": round(tone, 2), "policy": max(0.0, 1.0 - 0.4 * len(problems))}
+    return {"verdict": verdict, "scores": scores, "problems": problems}
 
 
 def _fits(material: Mapping[str, Any], cited: set[str]) -> bool:
@@ -152,6 +171,7 @@ def _own_beginnings() -> tuple[str, ...]:
             voice.more,
             voice.closing,
             voice.holding,
+            voice.asking,
             voice.regards,
         )
     ]

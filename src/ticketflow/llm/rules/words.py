@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,800}>")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -100,14 +100,9 @@ _NO_SUBJECT = frozenset(word for words in STOPWORDS.values() for word in words) 
 )
 
 
-def of_ticket(material: Mapping[str, Any]) -> tuple[str, str]:
-    """Subject and body as a person would read them: no markup, no quoted lines, no sentences that command a machine."""
-    ticket = material.get("ticket") or {}
-    return _readable(str(ticket.get("subject") or "")), _readable(str(ticket.get("body") or ""))
-
-
-@lru_cache(maxsize=32)  # each of the four tasks reads the same ticket
-def _readable(text: str) -> str:
+@lru_cache(maxsize=256)  # each of the four tasks reads the same ticket and its conversation
+def readable(text: str) -> str:
+    """The text as a person would read it: no markup, no quoted lines, no sentences that command a machine."""
     if len(text) > _HEAD + _TAIL:
         text = f"{text[:_HEAD]}\n{text[-_TAIL:]}"
     lines = [line for line in plain(text).splitlines() if line and not _QUOTE_HEAD.match(line)]
