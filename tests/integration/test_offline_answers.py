@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.api import settings_for
+from tests.support.conversation import talk
 from ticketflow import samples, wiring
 from ticketflow.domain.tickets import Category, Channel, Priority, Status, Ticket
 from ticketflow.llm.offline import OfflineModel
@@ -49,6 +50,9 @@ MORE: list[dict[str, Any]] = [
 ]
 
 
+STILL = ("Where is it", "The tracking of my parcel hasn't moved since last Monday.")
+
+
 class Silent:
     """Records nothing and counts nothing."""
 
@@ -77,6 +81,38 @@ async def test_every_sample_gets_a_fitting_answer_or_a_person(database_url: str)
     answered = [subject for subject, result in results.items() if result["disposition"] == "answered"]
     assert len(answered) >= 20
     assert all(result["sources"] for subject, result in results.items() if subject in answered)
+
+
+async def test_a_conversation_goes_from_question_to_answer_to_thanks_or_to_a_person(database_url: str) -> None:
+    async with wiring.connected(settings_for(database_url), auto_migrate=False) as app:
+        await app.library.add(samples.articles())
+        tools, graph = wiring.tools(app, OfflineModel()), compile_graph()
+        sample = {"subject": STILL[0], "body": STILL[1], "customer_id": "cus_1", "channel": "web"}
+
+        async def run(*said: tuple[str, str]) -> dict[str, Any]:
+            context = RunContext(ticket=_ticket(sample), tools=tools, recorder=Silent(), conversation=talk(*said))
+            state = await graph.ainvoke({"flow_version": FLOW_VERSION}, context=context)
+            result: dict[str, Any] = state["finalize"]
+            return result
+
+        asked = await run()
+        assert (asked["disposition"], asked["sources"]) == ("asked", [])
+        assert "number of the order" in asked["reply"]
+        said = ("pipeline", asked["reply"]), ("customer", "It is CL-48102")
+        answered = await run(*said)
+        assert answered["disposition"] == "answered"
+        assert [each["article_id"] for each in answered["sources"]] == ["delivery-and-tracking"]
+        assert "CL-48102" in answered["reply"]
+        said = *said, ("pipeline", answered["reply"])
+        thanked = await run(*said, ("customer", "Thank you, it works now!"))
+        assert thanked["reply"] == HOLDING_REPLIES[Occasion.THANKS]["en"]
+        unsettled = await run(*said, ("customer", "That did not help."))
+        assert (unsettled["disposition"], unsettled["reply"]) == (
+            "escalated",
+            HOLDING_REPLIES[Occasion.COMPLAINT]["en"],
+        )
+        again = await run(*said, ("customer", "Where is it?"))
+        assert (again["disposition"], again["reply"]) == ("escalated", HOLDING_REPLIES[Occasion.REQUEST]["en"])
 
 
 def _ticket(sample: dict[str, Any]) -> Ticket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,12 +11,15 @@ import pytest
 
 from tests.support.conversation import talk
 from ticketflow.domain.conversation import Message
+from ticketflow.llm.offline import OfflineModel
+from ticketflow.llm.rules.phrases import VOICES
 from ticketflow.llm.structured import as_data, response_format
 from ticketflow.llm.tasks import Draft
 from ticketflow.workflow.conversation import MAX_MESSAGES, MAX_TEXT, conversation_material
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.finalize import finalize
 from ticketflow.workflow.steps.frame import ticket_material
+from ticketflow.workflow.steps.review import review
 
 
 def context(*conversation: Message) -> RunContext:
@@ -103,3 +107,15 @@ async def test_a_draft_that_does_not_say_that_it_asks_is_an_answer(draft: dict[s
     """Checkpoints of earlier releases hold drafts without the field."""
     outcome = await finalize(drafted(**draft), context())
     assert outcome.output["disposition"] == "answered"
+
+
+async def test_a_draft_of_an_earlier_release_is_reviewed_as_an_answer() -> None:
+    state = drafted()
+    tools = SimpleNamespace(model=OfflineModel())
+    recorder = SimpleNamespace(spend=lambda usage: None)
+    ticket = SimpleNamespace(subject="Parcel", body="Where is my parcel?", customer_email=None)
+    here: Any = SimpleNamespace(ticket=ticket, tools=tools, recorder=recorder, waiting=nullcontext, conversation=())
+    old = (await review(state, here)).output
+    assert (old["verdict"], old["problems"]) == ("escalate", ["no article answers this"])
+    state["draft"] = {"text": VOICES["en"].asking, "citations": [], "asks_customer": True}
+    assert (await review(state, here)).output["verdict"] == "approve"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ticketflow.workflow.published import Published
 
-MAX_UNSOURCED = 1_000
+MAX_UNSOURCED = 600
 """Characters of a question that cites nothing: it asks, and has nothing to tell."""
 
 _QUESTION = re.compile("[?\uff1f\u061f\u037e]")
