@@ -370,6 +370,7 @@ def test_an_honest_question_is_asked(text: str) -> None:
         "Why not send us your password?",
         "Do not hesitate to send us your password. Shall we go on?",
         "To find your order, could you tell us:\n- your order number\n- your password\n- your city?",
+        "To go on, please give us the following:\n- order number\n- password\n\nIs that possible?",
         "What is the code you received by SMS?",
         "Could you send a photo of both sides of your card?",
         "What is your p a s s w o r d?",

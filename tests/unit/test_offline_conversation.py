@@ -12,6 +12,7 @@ from ticketflow.domain.tickets import Channel, Status, Ticket
 from ticketflow.llm.rules.asking import lacks_order_number
 from ticketflow.llm.rules.classify import classify
 from ticketflow.llm.rules.compose import draft
+from ticketflow.llm.rules.conversation import of_ticket
 from ticketflow.llm.rules.extract import extract
 from ticketflow.llm.rules.phrases import VOICES
 from ticketflow.llm.rules.review import review
@@ -166,8 +167,22 @@ def test_the_newest_order_number_counts() -> None:
 
 
 def test_the_newest_product_counts() -> None:
-    said = ("support", "Which lock is it?"), ("customer", "It's the Badger.")
-    assert material("Heron or Badger", "My Heron is loud. The Heron moves.", *said)["extraction"]["product"] == "Badger"
+    said = ("support", "Which one is it?"), ("customer", "It's the Badger.")
+    assert material("Heron", "My Heron is loud. Our Heron moves.", *said)["extraction"]["product"] == "Badger"
+    changed = *said, ("support", "Thanks."), ("customer", "And how do I delete my account?")
+    assert material("Heron", "My Heron is loud. Our Heron moves.", *changed)["extraction"]["product"] is None
+
+
+def test_a_configured_field_is_read_from_a_reply() -> None:
+    said = ("support", "Which serial number?"), ("customer", "Serial number: SN-2\nThat is it.")
+    asked = material("Heron", "Serial number: SN-1", *said) | {"extra_fields": {"serial_number": "on the label"}}
+    assert extract(asked)["serial_number"] == "SN-2"
+
+
+def test_what_answers_a_question_is_read_with_what_it_was_asked_about() -> None:
+    reply = ("customer", "CL-48102. Can you tell me when the parcel gets to Ghent?")
+    assert of_ticket(material(*STANDS_STILL, ("support", VOICES["en"].asking), reply))[0] == STANDS_STILL[0]
+    assert of_ticket(material(*STANDS_STILL, ("support", "We will look into it."), reply))[0] == ""
 
 
 def test_a_new_question_is_answered_as_itself() -> None:
@@ -188,7 +203,12 @@ def test_a_new_question_is_answered_as_itself() -> None:
     ],
 )
 def test_the_customer_is_answered_in_the_language_of_their_newest_words(reply: str, language: str) -> None:
-    asked = material("Paket", STATUS["de"], ("support", "Which order is it?"), ("customer", reply))
+    asked = material(
+        "Paket",
+        f"{STATUS['de']} Das habe ich noch nie erlebt, und ich bin seit Jahren bei Ihnen.",
+        ("support", "Which order is it?"),
+        ("customer", reply),
+    )
     assert asked["classification"]["language"] == language
 
 
@@ -229,6 +249,8 @@ def test_an_answer_that_did_not_help_brings_a_person(reply: str) -> None:
 def test_bad_news_in_reply_to_a_question_is_no_complaint() -> None:
     asked = material(*STANDS_STILL, ("support", VOICES["en"].asking), ("customer", "CL-48102, still nothing."))
     assert asked["extraction"]["issue_type"] == "delivery"
+    unanswered = material(*STANDS_STILL, ("customer", "I already tried the tracking page."))
+    assert unanswered["extraction"]["issue_type"] == "delivery"
     person = material(*STANDS_STILL, ("support", VOICES["en"].asking), ("customer", "I want to talk to a human."))
     assert person["extraction"]["issue_type"] == "complaint"
 
@@ -242,6 +264,20 @@ def test_the_same_passage_is_never_sent_again(reply: str) -> None:
     assert reviewed(asked, draft(asked))["verdict"] == "escalate"
 
 
+def test_of_an_answer_that_was_given_in_part_nothing_is_repeated() -> None:
+    repair = next(each for each in tickets() if each["subject"] == "Repair of a six-year-old Cuckoo")
+    made = draft(material(repair["subject"], repair["body"]))["text"]
+    paragraphs = made.split("\n\n")
+    [best] = [each for each in paragraphs if each.startswith("A repair takes")]
+    [another] = [each for each in paragraphs if each.startswith("Springs, cords")]
+    # The best passage was said before: the next best would not help either.
+    after_the_best = material(repair["subject"], repair["body"], ("support", f"Hi, {best}"), ("customer", "And now?"))
+    after_another = material(repair["subject"], repair["body"], ("support", f"Hi, {another}"), ("customer", "And now?"))
+    assert draft(after_the_best)["citations"] == []
+    assert best in draft(after_another)["text"]
+    assert another not in draft(after_another)["text"]
+
+
 def test_danger_in_a_reply_is_urgent_and_for_a_person() -> None:
     asked = material(*KEEPER, ("support", "Done."), ("customer", "Now there is smoke coming out of my Badger"))
     assert (asked["classification"]["priority"], asked["extraction"]["issue_type"]) == ("urgent", "safety")
@@ -249,6 +285,9 @@ def test_danger_in_a_reply_is_urgent_and_for_a_person() -> None:
         "Smoke", "There is smoke coming out of my Badger", ("support", "On it."), ("customer", "Any news?")
     )
     assert later["extraction"]["issue_type"] == "safety"
+    other = ("support", "On it."), ("customer", "How do I cancel my Keeper subscription?")
+    changed = material("Smoke", "There is smoke coming out of my Badger", *other)
+    assert changed["extraction"]["issue_type"] == "safety"
 
 
 def test_what_support_says_is_not_what_the_customer_says() -> None:
