@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ticketflow.domain.conversation import Message
+from ticketflow.domain.roles import PIPELINE
 
 MAX_MESSAGES = 20
 MAX_TEXT = 5_000
 """Characters of one message. Who writes more, or more often, is understood by the newest and by the beginnings."""
-
-PIPELINE = "pipeline"
-"""The author of what the pipeline itself said."""
 
 
 def conversation_material(conversation: Sequence[Message]) -> dict[str, Any]:
