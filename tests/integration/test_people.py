@@ -209,6 +209,35 @@ async def test_a_resolved_ticket_closes_by_itself(database_url: str, model: Open
         assert await api.sql("select kind from timers where kind = %s", TimerKind.CLOSE) == []
 
 
+async def test_the_pipeline_asks_waits_and_answers_with_what_the_customer_replied(database_url: str) -> None:
+    async with at_work(database_url, None, reply_settle_seconds=0.05) as api:
+        ticket_id = await api.ticket(
+            subject="Where is my parcel?", body="I ordered a Badger lock last week and it has not arrived yet."
+        )
+        asked = await ended(api, ticket_id, lambda ticket: ticket["waiting_for"] == "customer")
+        assert (asked["status"], asked["lifecycle"], asked["assignee"]) == ("waiting", "pending_customer", "pipeline")
+        assert asked["result"] is None
+        assert await messages(api, ticket_id) == [("reply", "customer:cus_1"), ("reply", "pipeline")]
+        assert await api.sql("select count(*) from leases") == await api.sql("select count(*) from timers") == [(0,)]
+        problem = assert_problem(await api.http.post(f"/tickets/{ticket_id}/retry"), 409, "invalid_move")
+        assert problem["allowed"] == ["cancel", "replay"]
+
+        woken = await say(api, ticket_id, "Sorry, it is CL-48102.", CUSTOMER)
+        assert (woken.status, woken.lifecycle, woken.assignee) == ("pending", "in_progress", "pipeline")
+        done = await ended(api, ticket_id)
+        assert done["result"]["entities"]["order_id"] == "CL-48102"
+        assert done["lifecycle"] == "resolved"
+        moves = [move for move, _ in await firings(api, ticket_id)]
+        assert moves[:4] == ["assign", "start_work", "request_info", "customer_reply"]
+        said = (await api.http.get(f"/tickets/{ticket_id}/messages")).json()["items"]
+        assert [item["author"] for item in said] == ["customer:cus_1", "pipeline", "customer:cus_1", "pipeline"]
+        assert said[1]["body"] != said[3]["body"]
+
+        await say(api, ticket_id, "Thank you, that is all!", CUSTOMER)
+        thanked = await ended(api, ticket_id, lambda ticket: ticket["attempt"] == 3 and ticket["result"] is not None)
+        assert (thanked["lifecycle"], thanked["result"]["disposition"]) == ("resolved", "answered")
+
+
 async def test_a_message_that_is_sent_again_is_kept_once(api: Api) -> None:
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops.", assignee="mia")
     send = {"url": f"/tickets/{ticket_id}/messages", "headers": {"Idempotency-Key": "k"}}

@@ -21,13 +21,12 @@ STEPS = ["classify", "extract", "research", "draft", "review", "finalize"]
 
 
 @contextlib.asynccontextmanager
-async def at_work(database_url: str, model: OpenAIServer, **given: Any) -> AsyncIterator[Api]:
-    """API and worker in one process, with the sample shop's articles."""
+async def at_work(database_url: str, model: OpenAIServer | None, **given: Any) -> AsyncIterator[Api]:
+    """API and worker in one process, with the sample shop's articles. ``model`` None: the offline rules."""
     settings = settings_for(
         database_url,
         **{
-            "OPENAI_BASE_URL": model.url,
-            "OPENAI_API_KEY": KEY,
+            **({"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": KEY} if model is not None else {}),
             "retry_base_seconds": 0.01,
             "retry_ceiling_seconds": 0.02,
             **given,

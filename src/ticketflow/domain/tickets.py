@@ -115,6 +115,11 @@ class Ticket:
         """Whether the pipeline is the one who works on it; whatever it has to say is otherwise only a suggestion."""
         return self.lifecycle in AT_WORK and self.assignee == PIPELINE
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the pipeline has nothing to do until somebody comes."""
+        return self.status in TERMINAL or self.waiting_for is WaitingFor.CUSTOMER
+
 
 AT_WORK = frozenset({Place.IN_PROGRESS, Place.PENDING_CUSTOMER})
 """Where a ticket belongs to whoever is its assignee."""

@@ -228,7 +228,7 @@ class Worker:
             await self._parts.flows[flow_version].ainvoke(
                 None if lease.checkpoint else {"flow_version": flow_version},
                 {"configurable": {"thread_id": str(lease.ticket.id), RUN_KEY: run}},
-                context=RunContext(lease.ticket, self._parts.tools, run),
+                context=RunContext(lease.ticket, self._parts.tools, run, conversation=lease.conversation),
                 durability="sync",
             )
             if run.status is None:

@@ -16,7 +16,7 @@ from ticketflow.cli.demo.summary import item, print_verdict, summary
 from ticketflow.cli.demo.trails import ended
 from ticketflow.cli.tickets import print_answer
 from ticketflow.domain.events import Event
-from ticketflow.domain.tickets import TERMINAL, Disposition, Ticket
+from ticketflow.domain.tickets import Disposition, Ticket
 from ticketflow.samples import articles
 from ticketflow.services.verify import verify as audit
 from ticketflow.settings import Settings
@@ -64,7 +64,7 @@ async def _follow(app: wiring.Application, ids: list[UUID]) -> list[Ticket]:
                 trails[event.ticket_id].append(event)
             await asyncio.sleep(POLL_SECONDS)
     found = [await app.reads.ticket(ticket_id) for ticket_id in ids]
-    return [ticket for ticket in found if ticket is not None and ticket.status in TERMINAL]
+    return [ticket for ticket in found if ticket is not None and ticket.at_rest]
 
 
 def _print_table(tickets: list[Ticket]) -> None:

@@ -11,7 +11,7 @@ from ticketflow.cli.demo.crash import IN_FLIGHT, Held, Kill, Running
 from ticketflow.cli.demo.plan import WORKERS, Plan
 from ticketflow.cli.demo.summary import print_verdict, summary
 from ticketflow.cli.demo.trails import steps_done, steps_repeated
-from ticketflow.domain.tickets import TERMINAL, Status
+from ticketflow.domain.tickets import Status
 
 
 def report(plan: Plan, now: Running, beside: PlainLoop | None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def lost(plan: Plan, now: Running) -> int:
     whole = [
         ticket
         for ticket in now.tickets
-        if ticket.status in TERMINAL and (ticket.status is not Status.COMPLETED or ticket.result is not None)
+        if ticket.at_rest and (ticket.status is not Status.COMPLETED or ticket.result is not None)
     ]
     return plan.job.tickets - len(whole)
 

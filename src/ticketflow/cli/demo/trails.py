@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ticketflow.domain.events import Event, EventType
-from ticketflow.domain.tickets import TERMINAL, Status
+from ticketflow.domain.tickets import TERMINAL, Status, WaitingFor
 
 
 def ended(trail: Sequence[Event]) -> bool:
-    return any(event.changes.get("status") in TERMINAL for event in trail)
+    """Or waits for the customer, whom nobody plays."""
+    return any(
+        event.changes.get("status") in TERMINAL or event.changes.get("waiting_for") == WaitingFor.CUSTOMER
+        for event in trail
+    )
 
 
 def steps_done(trail: Sequence[Event]) -> list[Event]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ticketflow.domain.tickets import Disposition
 from ticketflow.workflow.conversation import support_texts
-from ticketflow.workflow.holding import holding_reply, occasion
+from ticketflow.workflow.holding import Occasion, holding_reply, occasion
 from ticketflow.workflow.state import RunContext, State
 from ticketflow.workflow.steps.frame import Outcome, spent
 
@@ -21,10 +21,13 @@ async def finalize(state: State, context: RunContext) -> Outcome:
         titles = {article["id"]: article["title"] for article in state["research"]["articles"]}
         sources = [{"article_id": cited, "title": titles[cited]} for cited in dict.fromkeys(drafted["citations"])]
     else:
-        disposition = Disposition.ESCALATED
         classified, issue = state["classify"], state["extract"].get("issue_type")
         said = support_texts(context.conversation)
-        reply = holding_reply(classified["language"], occasion(classified["priority"], issue), said)
+        why = occasion(classified["priority"], issue)
+        # Who only thanks us for what we said needs nobody.
+        settled = why is Occasion.THANKS and bool(said) and not state["route"]["escalate"]
+        disposition = Disposition.ANSWERED if settled else Disposition.ESCALATED
+        reply = holding_reply(classified["language"], why, said)
     output: dict[str, Any] = {"reply": reply, "sources": sources, "disposition": disposition}
     result = {
         "category": state["classify"]["category"],
