@@ -173,7 +173,7 @@ def graph(
         bool, typer.Option("--lifecycle", help="Where a ticket can be for people, and who may move it on.")
     ] = False,
 ) -> None:
-    """A picture of the workflow, drawn from the compiled graph, or of the lifecycle, from its Petri net."""
+    """A picture of the workflow, or of the lifecycle, drawn from itself."""
     from ticketflow.workflow.visualize import main as run
 
     leave(run([*(["--lifecycle"] if lifecycle else []), *(["--", str(out)] if out else [])]))
