@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ticketflow.access.claims import is_subject
+from ticketflow.access.subjects import is_subject
 from ticketflow.domain.errors import FieldProblem, Forbidden, Invalid
 from ticketflow.domain.roles import Principal, Role
 

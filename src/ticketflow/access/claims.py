@@ -10,8 +10,8 @@ import orjson
 from jwt.exceptions import InvalidSubjectError
 from jwt.utils import base64url_decode
 
+from ticketflow.access.subjects import is_subject
 from ticketflow.domain.errors import Unauthenticated
-from ticketflow.domain.roles import RESERVED_SUBJECTS
 
 MAX_TOKEN_BYTES = 8192
 LEEWAY_SECONDS = 10
@@ -74,19 +74,6 @@ def verified(token: str, key: jwt.PyJWK | bytes, *, algorithm: str, issuer: str,
     except _UNREADABLE as error:
         reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "malformed")
         raise Unauthenticated(reason) from None
-
-
-def is_subject(text: object) -> bool:
-    """Whether a person or a customer may be called so: 1 to 100 printable characters that arrived whole, and no
-    name of Ticketflow's."""
-    return (
-        isinstance(text, str)
-        and 1 <= len(text) <= 100
-        and text.isprintable()
-        and "\ufffd" not in text
-        and text == text.strip()
-        and text.casefold() not in RESERVED_SUBJECTS
-    )
 
 
 def subject(text: object) -> str:

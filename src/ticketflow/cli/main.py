@@ -13,6 +13,7 @@ import typer
 
 from ticketflow.cli.groups import dead_letters_app, kb_app, tickets_app
 from ticketflow.cli.options import Json, age, leave, settings
+from ticketflow.cli.token_group import token_app
 
 app = typer.Typer(
     name="ticketflow",
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(tickets_app, name="tickets")
 app.add_typer(kb_app, name="kb")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(token_app, name="token")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.  [default: 8000]")]

@@ -82,6 +82,12 @@ async def _first_articles(app: Application) -> None:
         log.info("knowledge.samples_loaded", articles=stored)
 
 
+def _access(settings: Settings) -> str:
+    if settings.authenticates:
+        return "bearer tokens"
+    return "whoever reaches it" if settings.allow_anonymous else "this machine, without tokens"
+
+
 def _announce(app: Application, work: Working | None, url: str) -> None:
     name = work.model.name if work else None
     offline = name is not None and app.settings.model_label is None
@@ -90,6 +96,7 @@ def _announce(app: Application, work: Working | None, url: str) -> None:
         f"Ticketflow is up at {url} (API documentation: {url}/docs)",
         f"  database  {app.database_label}",
         f"  queue     {app.broker_label}",
+        f"  access    {_access(app.settings)}",
     ]
     if offline:
         lines.append(f"  model     {name}: rules, not a language model; set OPENAI_API_KEY or OPENAI_BASE_URL for one")
