@@ -90,4 +90,14 @@ def test_the_memory_for_callers_is_bounded(limits: IntakeLimits, monkeypatch: py
     for number in range(3):
         limits.admit(Principal(f"other-{number}", Role.CUSTOMER))
     assert len(limits._full_at) == 3
-    assert sent(limits, CUSTOMER) == 30, "whoever came last is remembered, not who came long ago"
+    assert sent(limits, CUSTOMER) == 30, "who came long ago is forgotten"
+
+
+def test_whoever_came_last_is_remembered(limits: IntakeLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST_CALLERS", 3)
+    limits.admit(CUSTOMER, 29)
+    for number in range(2):
+        limits.admit(Principal(f"other-{number}", Role.CUSTOMER))
+    limits.admit(CUSTOMER)
+    limits.admit(Principal("other-2", Role.CUSTOMER))
+    assert sent(limits, CUSTOMER) == 0

@@ -48,8 +48,11 @@ def test_a_fresh_file_is_its_owners_alone_and_never_written_over(tmp_path: Path)
 def test_one_that_cannot_be_used_is_one_line_without_it(tmp_path: Path) -> None:
     short = tmp_path / "short"
     short.write_text(f"  {SECRET[:31]}\n")
+    pem = tmp_path / "pem"
+    pem.write_text(f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n")
     for given in (
         {"token_secret": SECRET[:31]},
+        {"token_secret_file": pem},
         {"token_secret_file": short},
         {"token_secret_file": tmp_path / "nowhere"},
         {"token_secret_file": tmp_path},

@@ -18,7 +18,7 @@ LEEWAY_SECONDS = 10
 """How far the clocks of issuer and server may be apart."""
 
 _REQUIRED = ["iss", "aud", "sub", "exp"]
-_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError)
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.ExpiredSignatureError, "expired"),
     (jwt.ImmatureSignatureError, "not_yet_valid"),

@@ -47,4 +47,6 @@ def make_secret_file(path: Path) -> None:
 def _long_enough(name: str, secret: bytes) -> bytes:
     if len(secret) < SHORTEST_SECRET:
         raise ConfigurationError(f"{name} holds fewer than {SHORTEST_SECRET} bytes and could be guessed")
+    if secret.startswith(b"-----BEGIN"):
+        raise ConfigurationError(f"{name} holds a certificate or a key of another kind, and not a secret")
     return secret
