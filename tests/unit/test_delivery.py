@@ -122,11 +122,15 @@ def test_tickets_that_wait_for_the_provider_do_not_all_come_back_together() -> N
     ]  # fmt: skip
 
 
+NO_WORKERS = {errors.KeysUnavailable}
+"""Only who checks tokens meets these."""
+
+
 def test_every_terminal_and_transient_error_stands_in_the_table() -> None:
     def kinds(root: type[Exception]) -> set[type[Exception]]:
         return {root} | {kind for child in root.__subclasses__() for kind in kinds(child)}
 
-    abstract = {errors.Terminal, errors.Transient}
+    abstract = {errors.Terminal, errors.Transient, *NO_WORKERS}
     tried = {type(error) for error, _, _ in TABLE}
     assert (kinds(errors.Terminal) | kinds(errors.Transient)) - abstract <= tried
 
@@ -154,6 +158,6 @@ def test_a_ticket_that_loses_too_many_workers_is_taken_to_be_what_kills_them(tak
 
 
 def test_every_error_that_leads_to_a_retry_has_its_series() -> None:
-    ends_no_attempt = {errors.StoreUnavailable, errors.BrokerUnavailable}
+    ends_no_attempt = {errors.StoreUnavailable, errors.BrokerUnavailable, *NO_WORKERS}
     codes = {kind.code for kind in set(errors.Transient.__subclasses__()) - ends_no_attempt}
     assert set(RETRY_REASONS) == codes | {errors.ProviderDown.code, TAKEOVER, UNEXPECTED}

@@ -193,7 +193,7 @@ def test_a_process_of_the_demo_has_exactly_the_settings_of_the_one_that_starts_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RABBITMQ_URL", "amqp://someone@example.com/")
-    given = Settings(OPENAI_API_KEY="secret", extract_fields="serial=the serial number", lease_seconds=2)
+    given = Settings(OPENAI_API_KEY="sk-hush", extract_fields="serial=the serial number", lease_seconds=2)
     alone = given.model_copy(update={"rabbitmq_url": None})
     assert Settings.model_validate(alone.handed_on()) == alone
-    assert "secret" not in repr(Job(alone, None, 1))
+    assert "sk-hush" not in repr(Job(alone, None, 1))
