@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,15 +27,14 @@ from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Retention
-from ticketflow.domain.delivery import RETRY_REASONS
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
-from ticketflow.domain.tickets import TERMINAL, Channel, Status, WaitingFor
+from ticketflow.domain.tickets import WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.breaker import Breaker
 from ticketflow.llm.limits import Limits
-from ticketflow.llm.observe import Outcome
-from ticketflow.llm.port import Model, Usage
+from ticketflow.llm.port import Model
 from ticketflow.llm.traffic import Traffic
+from ticketflow.measuring import Measured
 from ticketflow.services.again import Again
 from ticketflow.services.conversation import Conversation
 from ticketflow.services.dead_letters import DeadLetters
@@ -46,7 +45,7 @@ from ticketflow.services.transitions import Transitions
 from ticketflow.settings import Settings
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.workflow.routes import load as load_routes
-from ticketflow.workflow.state import STEP_OUTCOMES, StepName, Tools
+from ticketflow.workflow.state import Tools
 
 if TYPE_CHECKING:
     from ticketflow.access.bearer import Access
@@ -61,62 +60,6 @@ WORKER_PATIENCE_SECONDS = 20.0
 
 PROBE_SECONDS = 1.5
 """How long a probe or a scrape waits for each part: less than those who ask wait for the answer, also in an outage."""
-
-
-class Measured:
-    """Every observer port of the rooms below, counted into the metrics.
-
-    Series whose labels are known beforehand begin at 0: Prometheus sees no increase in one that appears with a 1.
-    """
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        for channel in Channel:
-            metrics.tickets_created.labels(channel.value)
-        for status in TERMINAL:
-            metrics.tickets_processed.labels(status.value)
-            metrics.ticket_processing_duration.labels(status.value)
-        for step in StepName:
-            for step_outcome in STEP_OUTCOMES:
-                metrics.workflow_step_duration.labels(step.value, step_outcome)
-        for reason in RETRY_REASONS:
-            metrics.ticket_retries.labels(reason)
-
-    def model_chosen(self, model: str) -> None:
-        """From now on this model is asked."""
-        for outcome in get_args(Outcome):
-            self._metrics.llm_requests.labels(model, outcome)
-        for kind in ("input", "output"):
-            self._metrics.llm_tokens.labels(model, kind)
-        self._metrics.llm_cost_usd.labels(model)
-
-    def created(self, channel: Channel) -> None:
-        self._metrics.tickets_created.labels(channel.value).inc()
-
-    def stepped(self, step: str, outcome: str, seconds: float) -> None:
-        self._metrics.workflow_step_duration.labels(step, outcome).observe(seconds)
-
-    def in_flight(self, tickets: int) -> None:
-        self._metrics.tickets_in_flight.set(tickets)
-
-    def processed(self, status: Status, seconds: float) -> None:
-        self._metrics.tickets_processed.labels(status.value).inc()
-        self._metrics.ticket_processing_duration.labels(status.value).observe(seconds)
-
-    def retried(self, reason: str) -> None:
-        self._metrics.ticket_retries.labels(reason).inc()
-
-    def lease_lost(self) -> None:
-        self._metrics.lease_lost.inc()
-
-    def breaker_changed(self, is_open: bool) -> None:
-        self._metrics.llm_breaker_open.set(int(is_open))
-
-    def answered(self, model: str, outcome: Outcome, usage: Usage) -> None:
-        self._metrics.llm_requests.labels(model, outcome).inc()
-        self._metrics.llm_tokens.labels(model, "input").inc(usage.input_tokens)
-        self._metrics.llm_tokens.labels(model, "output").inc(usage.output_tokens)
-        self._metrics.llm_cost_usd.labels(model).inc(usage.cost_micro_usd / 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

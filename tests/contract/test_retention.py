@@ -30,13 +30,13 @@ from ticketflow.db.retention import Pruned, Retention
 from ticketflow.domain.change import CheckpointRow, Create
 from ticketflow.domain.errors import Invalid
 from ticketflow.domain.roles import LOCAL_ADMIN
+from ticketflow.measuring import Measured
 from ticketflow.services.caller import Caller
 from ticketflow.services.inspect import Inspect
 from ticketflow.services.prune import prune
 from ticketflow.services.steer import Steer
 from ticketflow.services.verify import verify
 from ticketflow.telemetry.metrics import Metrics
-from ticketflow.wiring import Measured
 
 STEPS = ("classify", "extract", "finalize")
 SOON = timedelta(hours=1)

@@ -25,7 +25,7 @@ BOTH = {"price_input_per_million": 0.0, "price_output_per_million": 0.0}
 )
 def test_a_model_without_a_price_is_named_once_at_the_start(given: dict[str, Any], warned: bool) -> None:
     with capture_logs() as records:
-        wiring.model(settings_for("postgresql://127.0.0.1/none", **given), wiring.Measured(Metrics()))
+        wiring.model(settings_for("postgresql://127.0.0.1/none", **given), Measured(Metrics()))
     assert [record["event"] for record in records] == ["llm.price_unknown"] * warned
     for record in records:
         assert (record["log_level"], record["model"]) == ("warning", "llama3.2")

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from ticketflow import wiring
 from ticketflow.cli.console import counted, out, plain, say_json
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, TicketflowError
+from ticketflow.measuring import Measured
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.telemetry.metrics import Metrics
-from ticketflow.wiring import Application, Measured
+from ticketflow.wiring import Application
 from ticketflow.workflow.routes import load as load_routes
 
 
