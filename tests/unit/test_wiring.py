@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.support.api import settings_for
 from ticketflow import wiring
+from ticketflow.measuring import Measured
 from ticketflow.telemetry.metrics import Metrics
 
 BOTH = {"price_input_per_million": 0.0, "price_output_per_million": 0.0}
