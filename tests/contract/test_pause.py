@@ -40,6 +40,10 @@ async def paused(commits: Commits, leases: Leases) -> TicketRun:
     return TicketRun(lease, commits)
 
 
+TAKEN = ["created", "status_change", "lifecycle", "lifecycle"]
+"""The trail up to where a worker has the ticket."""
+
+
 async def trail(reads: Reads, ticket_id: UUID) -> list[str]:
     return [each.step_name or each.event_type for each in await reads.events(ticket_id) or ()]
 
@@ -54,7 +58,7 @@ async def assert_still_paused(reads: Reads, run: TicketRun) -> None:
 async def test_a_step_is_kept_and_the_lease_returned(paused: TicketRun, reads: Reads) -> None:
     with pytest.raises(Paused):
         await step(paused, StepName.CLASSIFY)
-    assert await trail(reads, paused.lease.ticket.id) == ["created", "status_change", "paused", "classify"]
+    assert await trail(reads, paused.lease.ticket.id) == [*TAKEN, "paused", "classify"]
     assert (await reads.wakers(paused.lease.ticket.id))["lease"] is None
     await assert_still_paused(reads, paused)
 
@@ -83,7 +87,7 @@ async def test_a_failure_is_recorded_and_changes_nothing_else(
     paused.begin(StepName.CLASSIFY)
     with pytest.raises(Paused):
         await fail(paused)
-    assert await trail(reads, paused.lease.ticket.id) == ["created", "status_change", "paused", "classify"]
+    assert await trail(reads, paused.lease.ticket.id) == [*TAKEN, "paused", "classify"]
     assert (await reads.wakers(paused.lease.ticket.id))["timers"] == []
     await assert_still_paused(reads, paused)
 
@@ -92,7 +96,9 @@ async def test_a_step_that_comes_after_the_ticket_was_resumed_is_refused(
     paused: TicketRun, commits: Commits, reads: Reads, database_url: str
 ) -> None:
     resumed = event(EventType.RESUMED, status="pending", waiting_for=None)
-    await applied(commits, at_version(paused.lease.ticket.id, 3, resumed, revoke_lease=True))
+    await applied(
+        commits, at_version(paused.lease.ticket.id, paused.lease.ticket.version + 1, resumed, revoke_lease=True)
+    )
     before = everything(database_url)
     with pytest.raises(LeaseLost):
         await step(paused, StepName.CLASSIFY)
