@@ -1,7 +1,8 @@
-"""Lifecycle, lease, duplicates and timers together: random histories against the real functions and a simple model.
+"""Lifecycle, conversation, lease, duplicates and timers together: random histories against a simple model.
 
-After every operation the database is what the model says it is; whatever was refused changed nothing; and however a
-history went, every ticket in it can still be brought to an end, and the audit has nothing to say.
+The functions are the real ones. After every operation the database is what the model says it is; whatever was refused
+changed nothing; and however a history went, every ticket in it can still be brought to an end, and the audit has
+nothing to say.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from tests.chaos.forms import LONG
 from tests.support.history.base import RARELY, playing
+from tests.support.history.conversation import CUSTOMER, KAI, Conversations
 from tests.support.history.model import ModelTicket
-from tests.support.history.people import People
 from tests.support.history.site import open_site
 from tests.support.history.upkeep import Upkeep
-from tests.support.history.workers import TURNS, Workers
+from tests.support.history.workers import TURNS
+from ticketflow.domain import lifecycle
+from ticketflow.domain.conversation import MessageKind
 from ticketflow.domain.moves import Move
-from ticketflow.domain.tickets import TERMINAL, Status
+from ticketflow.domain.tickets import TERMINAL, Status, WaitingFor
 from ticketflow.services.verify import verify
 from ticketflow.workflow.state import StepName
 
 
-class Histories(Workers, People, Upkeep):
+class Histories(Conversations, Upkeep):
     @initialize(
         steps=st.integers(0, 6),
         turn=TURNS,
@@ -35,7 +38,7 @@ class Histories(Workers, People, Upkeep):
             st.sampled_from(["nothing", "put_aside", "put_aside", "give_up", Move.PAUSE, Move.CANCEL]),
             st.sampled_from(["nothing", "work", *Move]),
         ),
-        worker=st.sampled_from([0, 1, 2]),
+        worker=st.sampled_from([0, 0, 1, 2, 3]),
         due=RARELY,
         published=st.booleans(),
     )
@@ -68,26 +71,35 @@ class Histories(Workers, People, Upkeep):
         self.send_again(1000)
         for number, ticket in enumerate(self.tickets):
             self.bring_to_an_end(number, ticket)
+        self.audit()
+        self.prune(whole=True)
+        self.tickets = [
+            ticket for ticket in self.tickets if ticket.status is Status.FAILED_PERMANENT or ticket.with_a_person
+        ]
+        self.check()
+        for number in range(len(self.tickets)):
+            self.bring_to_a_close(number)
+        self.audit()
+
+    def audit(self) -> None:
         verdict = self.do(verify(self.site.reads))
         assert (verdict.tickets, verdict.violations) == (len(self.tickets), ())
-        self.prune(whole=True)
-        kept = [ticket for ticket in self.tickets if ticket.status is Status.FAILED_PERMANENT]
-        verdict = self.do(verify(self.site.reads))
-        assert (verdict.tickets, verdict.violations) == (len(kept), ())
 
     def bring_to_an_end(self, number: int, ticket: ModelTicket) -> None:
-        """Wherever a history left a ticket, something or somebody gets it to its end."""
+        """Wherever a history left a ticket, something or somebody gets the pipeline's part of it to its end."""
         if ticket.holder:
             # Whoever is under way comes to the end of the step.
             self.work(number, False, True, ["on"])
+        if ticket.waiting_for is WaitingFor.CUSTOMER:
+            self.say(number, CUSTOMER, MessageKind.REPLY, None, "words")
         if Move.RESUME in ticket.open_moves():
             self.steer(number, Move.RESUME, "anything")
         if number == 0 and ticket.status is Status.FAILED_PERMANENT:
             self.steer(number, Move.RETRY, "anything")
-        if ticket.timer:
+        for kind in list(ticket.timers):
             self.take_due_timers(wait=True, at_once=False, then_fire=False)
-            [timer] = [timer for timer in self.due[-len(self.tickets) :] if timer.ticket_id == ticket.id][-1:]
-            self.fire_timer(len(self.due) - self.due.index(timer), at_once=True)
+            back = [(timer.ticket_id, timer.kind) for timer in reversed(self.due)].index((ticket.id, kind)) + 1
+            self.fire_timer(back, at_once=True)
         if ticket.status in TERMINAL:
             return
         # A message was lost, and the worker with it.
@@ -101,6 +113,14 @@ class Histories(Workers, People, Upkeep):
         self.claim(number, 2, False)
         self.work(number, False, True, ["on"] * 8)
         assert ticket.status is Status.COMPLETED
+
+    def bring_to_a_close(self, number: int) -> None:
+        """And people the rest."""
+        while (ticket := self.tickets[number]).place != "closed":
+            who = CUSTOMER if ticket.place == "pending_customer" else KAI
+            [*_, move] = ticket.open_to(who.role)
+            self.transition(number, who, lifecycle.Move(move), None, False, "anything")
+            assert ticket.status in TERMINAL
 
     def holders(self) -> list[ModelTicket]:
         return [ticket for ticket in self.tickets if ticket.holder]

@@ -1,4 +1,4 @@
-"""A ticket as it should behave: a simple model of lifecycle, lease, messages and timers, without a database.
+"""A ticket as it should behave: a simple model of people, lease, messages and timers, without a database.
 
 It says for each operation what the answer is and what the ticket is afterwards. Nothing here calls the code under test;
 only names are taken from it.
@@ -6,82 +6,22 @@ only names are taken from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from tests.support.history.belongings import Columns, Done, Holder, Messages, Timer
+from tests.support.history.standing import Standing
+from ticketflow.domain.change import TimerKind
 from ticketflow.domain.moves import Move
-from ticketflow.domain.tickets import Status, WaitingFor
+from ticketflow.domain.roles import PIPELINE
+from ticketflow.domain.tickets import Disposition, Status, WaitingFor
 from ticketflow.workflow.state import FLOW_VERSION, StepName
 
-Columns = Mapping[str, Any]
-"""What steps set: category, priority, team, tags."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A completed step. ``mark`` is its output, ``columns`` the ticket's after it."""
-
-    step: StepName
-    round: int
-    mark: str
-    checkpoint: str
-    columns: Columns
-
 
 @dataclass
-class Holder:
-    token: UUID
-    worker: str
-    lost: list[str] = field(default_factory=list)
-    """Workers taken to be lost since a step was last completed, and not seen since."""
-    takeovers: int = 0
-    """How many these were at the claim."""
-    expired: bool = False
-    released: bool = False
-
-
-@dataclass
-class Timer:
-    due: bool
-    taken: bool = False
-
-
-@dataclass
-class Messages:
-    """A ticket's outbox rows. Their ids are not known before a relay has taken them."""
-
-    unseen: int = 0
-    known: dict[int, bool] = field(default_factory=dict)
-    """By id: whether the row is there to be taken."""
-
-    @property
-    def total(self) -> int:
-        return self.unseen + len(self.known)
-
-    @property
-    def available(self) -> int:
-        return self.unseen + sum(self.known.values())
-
-    def take(self, row_id: int) -> None:
-        if row_id in self.known:
-            assert self.known[row_id], "a row was taken that another relay has"
-        else:
-            assert self.unseen, "a row was taken that nobody wrote"
-            self.unseen -= 1
-        self.known[row_id] = False
-
-    def offer(self, row_ids: Iterable[int]) -> None:
-        self.known |= {row_id: True for row_id in row_ids if row_id in self.known}
-
-    def forget(self, row_ids: Iterable[int]) -> None:
-        for row_id in row_ids:
-            self.known.pop(row_id, None)
-
-
-@dataclass
-class ModelTicket:
+class ModelTicket(Standing):
     id: UUID
     given: Columns
     """The columns as the sender left them."""
@@ -98,7 +38,7 @@ class ModelTicket:
     checkpoints: set[str] = field(default_factory=set)
     newest: str | None = None
     holder: Holder | None = None
-    timer: Timer | None = None
+    timers: dict[TimerKind, Timer] = field(default_factory=dict)
     messages: Messages = field(default_factory=lambda: Messages(1))
     letters: int = 0
     result: bool = False
@@ -127,7 +67,8 @@ class ModelTicket:
         if self.holder:
             self.holder.expired = True
 
-    def claim(self, worker: str, flows: Sequence[str], token: UUID) -> None:
+    def claim(self, worker: str, flows: Sequence[str], token: UUID, takes_up: bool) -> None:
+        """``takes_up``: the worker knows of the lifecycle, and makes a new ticket its own."""
         lost: list[str] = []
         if self.holder:
             lost = [name for name in self.holder.lost if name != worker]
@@ -136,6 +77,8 @@ class ModelTicket:
         self.status = Status.PROCESSING
         self.holder = Holder(token, worker, lost, len(lost))
         self.version += 1
+        if takes_up:
+            self.version += self.take_up()
         if not self.steps:
             self.flow = flows[0]
 
@@ -163,9 +106,10 @@ class ModelTicket:
 
     # What a run commits: each returns the name of the error that it raises, or None ---------------------------------
 
-    def complete_step(self, token: UUID, done: Done, last: bool) -> str | None:
+    def complete_step(self, token: UUID, done: Done, ends: Disposition | None) -> str | None:
+        """``ends``: how the last step has it end, or None for one that is not the last."""
         stopped = self._stopped(token)
-        if stopped is None or (stopped == "paused" and not last):
+        if stopped is None or (stopped == "paused" and not ends):
             assert self.holder
             self.holder.takeovers = 0
             self.holder.lost = []
@@ -176,16 +120,32 @@ class ModelTicket:
             self.newest = done.checkpoint
             if stopped:
                 self.holder = None
-        if stopped is None and last:
-            self._end(Status.COMPLETED)
-            self.result, self.error = True, False
+        if stopped is None and ends:
+            self._speak(ends)
         return stopped
+
+    def _speak(self, ends: Disposition) -> None:
+        """To the customer, or where a person has the ticket to them."""
+        self.error = False
+        if (self.place, self.assignee) != ("in_progress", PIPELINE):
+            self.version += self.suggest() if ends is not Disposition.ESCALATED else 0
+            self._end(Status.COMPLETED)
+            self.result = True
+            return None
+        self.version += self.answer(ends)
+        if ends is Disposition.ASKED:
+            return self._end(Status.WAITING, WaitingFor.CUSTOMER)
+        self._end(Status.COMPLETED)
+        self.result = True
+        if ends is Disposition.ANSWERED:
+            self.timers[TimerKind.CLOSE] = Timer(due=False)
+        return None
 
     def put_aside(self, token: UUID, step: str | None, due: bool, counts: bool) -> str | None:
         stopped = self._fail(token, step)
         if stopped is None:
             self._end(Status.WAITING, WaitingFor.RETRY)
-            self.timer = Timer(due)
+            self.timers[TimerKind.RETRY] = Timer(due)
             self.excused += not counts
         return stopped
 
@@ -221,6 +181,8 @@ class ModelTicket:
                 return {Move.PAUSE, Move.CANCEL}
             case WaitingFor.RETRY:
                 return {Move.PAUSE, Move.CANCEL, Move.RETRY, Move.REPLAY}
+            case WaitingFor.CUSTOMER:
+                return {Move.CANCEL, Move.REPLAY}
             case WaitingFor.PAUSED:
                 return {Move.RESUME, Move.CANCEL, Move.REPLAY}
             case Status.COMPLETED:
@@ -230,7 +192,8 @@ class ModelTicket:
 
     def pause(self) -> None:
         self.attempt += self.status is Status.WAITING
-        self.status, self.waiting_for, self.timer = Status.WAITING, WaitingFor.PAUSED, None
+        self.status, self.waiting_for = Status.WAITING, WaitingFor.PAUSED
+        self.timers.pop(TimerKind.RETRY, None)
         self.version += 1
 
     def resume(self) -> None:
@@ -238,15 +201,17 @@ class ModelTicket:
 
     def cancel(self) -> None:
         self._end(Status.CANCELLED)
-        self.timer = None
+        self.timers.pop(TimerKind.RETRY, None)
 
     def retry(self) -> None:
         self._ask_for_another_attempt()
         self._to_be_worked_on()
 
-    def fire(self) -> None:
+    def time_is_up(self, kind: TimerKind) -> None:
+        if kind is TimerKind.CLOSE:
+            return self.close()
         self.attempt += 1
-        self._to_be_worked_on()
+        return self._to_be_worked_on()
 
     def can_replay_from(self, step: str) -> bool:
         known = step == self.failed or step in [done.step for done in self.steps]
@@ -258,7 +223,10 @@ class ModelTicket:
         return self.steps[: names.index(StepName(step))] if step in names else list(self.steps)
 
     def replay(self, step: str) -> None:
-        self.steps = self.before(step)
+        self._go_on_after(self.before(step))
+
+    def _go_on_after(self, steps: list[Done]) -> None:
+        self.steps = steps
         self._ask_for_another_attempt()
         self._to_be_worked_on()
         self.result, self.failed = False, None
@@ -274,10 +242,68 @@ class ModelTicket:
 
     def _to_be_worked_on(self) -> None:
         self.status, self.waiting_for = Status.PENDING, None
-        self.holder = self.timer = None
+        self.holder = None
+        self.timers.pop(TimerKind.RETRY, None)
         self.letters = 0
         self.version += 1
         self.messages.unseen += 1
+
+    # What people say and where they move it ----------------------------------------------------------------------
+
+    def transition(self, move: str, role: str, subject: str, assignee: str | None, says: bool) -> None:
+        was_with_pipeline = self.with_pipeline
+        if says:
+            self.hear("reply", "customer:cus_1" if move in ("customer_reply", "reopen") else f"{role}:{subject}")
+            self.version += 1
+        self.move(move, subject, assignee)
+        self.version += 1
+        if move == "close":
+            self.timers.pop(TimerKind.CLOSE)
+        if move in ("resolve", "resolve_escalated"):
+            self.timers[TimerKind.CLOSE] = Timer(due=False)
+        if move == "reopen" or (move == "customer_reply" and was_with_pipeline):
+            self._begin_again()
+
+    def close(self) -> None:
+        self.move("close", "system")
+        self.timers.pop(TimerKind.CLOSE)
+        self.version += 1
+
+    def say(self, kind: str, role: str, subject: str) -> None:
+        self.hear(kind, f"{role}:{subject}")
+        self.version += 1
+        if kind == "reply" and role == "customer":
+            self._answer_the_customer(subject)
+        elif kind == "reply":
+            self.version += self.take_on(subject)
+
+    def _answer_the_customer(self, subject: str) -> None:
+        again = self.with_pipeline or self.place in ("new", "resolved", "closed")
+        if self.place == "resolved":
+            self.close()
+        if self.place == "closed":
+            self.move("reopen", subject)
+            self.version += 1
+        elif self.place == "pending_customer":
+            self.move("customer_reply", subject)
+            self.version += 1
+        if again:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """With all that was said; whoever takes a ticket that waits for a worker reads it anyway."""
+        if self.status is not Status.PENDING and self.waiting_for is not WaitingFor.PAUSED:
+            self._go_on_after([])
+
+    @property
+    def with_a_person(self) -> bool:
+        at_work = self.place in ("in_progress", "pending_customer") and self.assignee != PIPELINE
+        return at_work or self.place in ("assigned", "escalated")
+
+    @property
+    def nothing_left_to_run(self) -> bool:
+        """Its last step is done, with a question that somebody then put an end to."""
+        return bool(self.steps) and self.steps[-1].step is StepName.FINALIZE
 
     def nobody_would_wake_it(self) -> bool:
         unfinished = self.status in (Status.PENDING, Status.PROCESSING)
@@ -298,11 +324,14 @@ class ModelTicket:
             case _:
                 if not self.holds(UUID(guard["token"])):
                     return "lease"
-                return "status" if guard.get("status", self.status) != self.status else None
+                if guard.get("status", self.status) != self.status:
+                    return "status"
+                stands = (guard.get("lifecycle", self.place), guard.get("assignee", self.assignee))
+                return "lifecycle" if stands != (self.place, self.assignee) else None
 
     def as_seen(self) -> dict[str, Any]:
         """What ``tests.support.history.site.seen`` makes of its rows."""
-        holder, timer = self.holder, self.timer
+        holder = self.holder
         return {
             "status": self.status,
             "waiting_for": self.waiting_for,
@@ -310,6 +339,9 @@ class ModelTicket:
             "attempt": self.attempt,
             "excused_attempts": self.excused,
             "flow_version": self.flow,
+            "lifecycle": self.place,
+            "assignee": self.assignee,
+            "messages": self.said,
             **self.columns,
             "result": self.result,
             "error": self.error,
@@ -317,7 +349,7 @@ class ModelTicket:
             "steps": [(done.step, done.round, done.mark) for done in self.steps],
             "checkpoints": len(self.checkpoints),
             "lease": holder and (str(holder.token), holder.worker, holder.takeovers, holder.expired, holder.released),
-            "timers": [("retry", timer.due, timer.taken)] if timer else [],
+            "timers": sorted((str(kind), timer.due, timer.taken) for kind, timer in self.timers.items()),
             "outbox": (self.messages.total, self.messages.available),
             "open_dead_letters": self.letters,
         }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from tests.support.history.base import CALLER, NOBODY, RARELY, TICKETS, History, act
+from tests.support.history.base import CALLER, NOBODY, RARELY, TICKETS, History, NoSuchTicket, act
 from tests.support.history.model import ModelTicket
 from ticketflow.db.leases import Unknown
 from ticketflow.domain.errors import Invalid, InvalidMove, NotFound, StaleVersion
@@ -20,9 +20,9 @@ from ticketflow.workflow.state import StepName
 REQUESTS = (
     NewTicket("cus_1", "My lock", "It is stuck.", idempotency_key="key-1"),
     NewTicket("cus_1", "My lock", "It is stuck.", idempotency_key="key-2", priority=Priority.URGENT, tags=("vip",)),
-    NewTicket("cus_1", "My lock", "It is stuck.", category=Category.ACCOUNT),
+    NewTicket("cus_1", "My lock", "It is stuck.", category=Category.ACCOUNT, assignee="mia"),
 )
-"""One text three times: two under keys of their own, one known by its content."""
+"""One text three times: two under keys of their own, one known by its content, which somebody keeps."""
 EXPECTED = st.sampled_from(["anything", "anything", "anything", "right", "stale"])
 
 
@@ -41,6 +41,9 @@ class People(History):
         if known is None:
             columns = {"category": new.category, "priority": new.priority, "team": None, "tags": list(new.tags)}
             known = self.by_request[request] = ModelTicket(taken.ticket_id, columns)
+            if new.assignee:
+                known.move("assign", "local", new.assignee)
+                known.version += 1
             self.tickets.append(known)
         assert (taken.ticket_id, taken.status) == (known.id, known.status)
         return self.check(unchanged=not taken.created)
@@ -56,6 +59,8 @@ class People(History):
     )
     def steer(self, number: int, move: Move, expected: str, late: bool = True) -> None:
         ticket = self.ticket(number, lambda ticket: late or move in ticket.open_moves())
+        if move is Move.RETRY and move in ticket.open_moves() and ticket.nothing_left_to_run:
+            raise NoSuchTicket  # A worker would fail it: only a replay gives it something to do.
         version = self.version(ticket, expected)
         raised = self.raised(getattr(self.site.steer, move)(ticket.id, CALLER, version), StaleVersion, InvalidMove)
         self.steered(ticket, move, expected, raised, getattr(ticket, move))

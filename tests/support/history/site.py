@@ -23,30 +23,39 @@ from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.domain.replay import lineage
 from ticketflow.domain.tickets import Status
+from ticketflow.services.again import Again
+from ticketflow.services.conversation import Conversation
 from ticketflow.services.intake import Intake
 from ticketflow.services.steer import Steer
+from ticketflow.services.transitions import Transitions
 
 T = TypeVar("T")
 Rows = dict[str, list[dict[str, Any]]]
 LONG = timedelta(hours=1)
-WORKERS: Mapping[str, Sequence[str]] = {"w-1": ["1"], "w-2": ["1"], "w-next": ["2", "1"]}
-"""The workers and the flows that they know; the last is of a release that starts tickets on a new one."""
+WORKERS: Mapping[str, Sequence[str]] = {"w-1": ["1"], "w-2": ["1"], "w-next": ["2", "1"], "w-old": ["1"]}
+"""The workers and the flows that they know; one is of a release that starts tickets on a new one, and the last of one
+that knew no lifecycle."""
+OLD = "w-old"
 
 _LOOKS = {
-    "tickets": "to_jsonb(r)",
-    "events": "to_jsonb(r)",
-    "leases": "to_jsonb(r) || jsonb_build_object('expired', r.expires_at <= clock_timestamp())",
-    "outbox": "to_jsonb(r) || jsonb_build_object('available', r.available_at <= clock_timestamp())",
-    "timers": "to_jsonb(r) || jsonb_build_object('due', r.due_at <= clock_timestamp(),"
-    " 'taken', r.taken_until > clock_timestamp())",
-    "intake_keys": "to_jsonb(r)",
-    "wake_ups": "to_jsonb(r)",
-    "dead_letters": "to_jsonb(r)",
-    "checkpoints": "to_jsonb(r)",
-    "checkpoint_writes": "to_jsonb(r)",
+    "tickets": ("*", "id"),
+    "events": ("*", "id"),
+    "leases": ("*, expires_at <= clock_timestamp() as expired", "ticket_id"),
+    "outbox": ("*, available_at <= clock_timestamp() as available", "id"),
+    "timers": ("*, due_at <= clock_timestamp() as due, taken_until > clock_timestamp() as taken", "ticket_id, kind"),
+    "intake_keys": ("*", "key"),
+    "wake_ups": ("*", "ticket_id"),
+    "messages": ("*", "id"),
+    "dead_letters": ("*", "id"),
+    "checkpoints": ("*", "position"),
+    "checkpoint_writes": ("*", "thread_id, checkpoint_ns, checkpoint_id, task_id, idx"),
 }
-_SNAPSHOT = "select jsonb_build_object({})::text".format(
-    ", ".join(f"'{name}', (select jsonb_agg({look} order by r::text) from {name} r)" for name, look in _LOOKS.items())
+"""What is looked at of each table, and in which order."""
+_SNAPSHOT = "select json_build_object({})::text".format(
+    ", ".join(
+        f"'{name}', (select json_agg(r) from (select {look} from {name} order by {order}) r)"
+        for name, (look, order) in _LOOKS.items()
+    )
 )
 
 
@@ -83,6 +92,24 @@ class Wire:
         await self._gateway.aclose()
 
 
+class NoTakeUp:
+    """The gateway of a worker from before the lifecycle, whose claims make nobody the assignee."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def call(self, function: str, args: Any) -> Any:
+        return await self._wire.call(
+            function, {name: given for name, given in args.items() if name not in ("take_up", "messages")}
+        )
+
+    async def ping(self) -> None:
+        await self._wire.ping()
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+
 class Unwatched:
     """Whoever counts."""
 
@@ -98,7 +125,10 @@ class Site:
     sql: psycopg.Connection[Any]
 
     def __post_init__(self) -> None:
-        self.workers = [Leases(self.wire, name, LONG, flows) for name, flows in WORKERS.items()]
+        self.workers = [
+            Leases(NoTakeUp(self.wire) if name == OLD else self.wire, name, LONG, flows)
+            for name, flows in WORKERS.items()
+        ]
         self.processes = [(Commits(self.wire), Outbox(self.wire)) for _ in range(2)]
         """Two that do the same at the same time, where that matters."""
         self.commits, self.outbox = self.processes[0]
@@ -106,6 +136,10 @@ class Site:
         self.checkpoints = CheckpointSaver(self.wire)
         self.intake = Intake(self.commits, Unwatched())
         self.steer = Steer(self.commits, self.reads, Unwatched())
+        # People come by another process than the workers.
+        again, theirs = Again(self.reads, timedelta()), self.processes[1][0]
+        self.transitions = Transitions(theirs, self.reads, again, LONG)
+        self.conversation = Conversation(theirs, self.reads, again)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -172,7 +206,17 @@ def seen(rows: Rows, ticket_id: UUID) -> dict[str, Any]:
     [ticket] = [row for row in rows["tickets"] if row["id"] == key]
     events = [event_from(row) for row in sorted(of["events"], key=lambda row: row["seq"])]
     steps = lineage(events)
-    copied = ("status", "waiting_for", "version", "attempt", "excused_attempts", "flow_version")
+    copied = (
+        "status",
+        "waiting_for",
+        "version",
+        "attempt",
+        "excused_attempts",
+        "flow_version",
+        "lifecycle",
+        "assignee",
+    )
+    said = sorted(of["messages"], key=lambda row: row["seq"])
     return {
         **{column: ticket[column] for column in (*copied, "category", "priority", "team", "tags")},
         "result": ticket["result"] is not None,
@@ -184,7 +228,8 @@ def seen(rows: Rows, ticket_id: UUID) -> dict[str, Any]:
             ((row["token"], row["worker"], row["takeovers"], row["expired"], row["released"]) for row in of["leases"]),
             None,
         ),
-        "timers": [(row["kind"], row["due"], row["taken"]) for row in of["timers"]],
+        "timers": sorted((row["kind"], row["due"], row["taken"]) for row in of["timers"]),
+        "messages": [(row["kind"], row["author"]) for row in said],
         "outbox": (len(of["outbox"]), sum(row["available"] for row in of["outbox"])),
         "open_dead_letters": sum(row["redriven_at"] is None for row in of["dead_letters"]),
     }

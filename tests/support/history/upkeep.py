@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from tests.support.history.base import TICKETS, History, act, some
-from tests.support.history.model import Timer
+from tests.support.history.belongings import Timer
 from tests.support.history.site import LONG
 from ticketflow.db.outbox import DueTimer
 from ticketflow.db.retention import Retention
+from ticketflow.domain.change import TimerKind
 from ticketflow.domain.tickets import Status
 from ticketflow.services.wake import fire
 
@@ -19,14 +20,14 @@ from ticketflow.services.wake import fire
 class Upkeep(History):
     # Timers ------------------------------------------------------------------------------------------------------
 
-    @act(3, when=some(lambda ticket: ticket.timer), wait=st.booleans(), at_once=st.booleans(), then_fire=st.booleans())
+    @act(3, when=some(lambda ticket: ticket.timers), wait=st.booleans(), at_once=st.booleans(), then_fire=st.booleans())
     def take_due_timers(self, wait: bool, at_once: bool, then_fire: bool) -> None:
         """Two processes look, at the same time or one after the other: each timer goes to one of them, who fires it now
         or later. ``wait``: until all are due, and those that were taken before come again."""
         for ticket in self.tickets:
-            if ticket.timer and wait:
+            if ticket.timers and wait:
                 self.site.timer_due(ticket.id)
-                ticket.timer = Timer(due=True)
+                ticket.timers = {kind: Timer(due=True) for kind in ticket.timers}
         self.check()
 
         async def look() -> list[list[DueTimer]]:
@@ -34,11 +35,17 @@ class Upkeep(History):
             return list(await asyncio.gather(*looks)) if at_once else [await each for each in looks]
 
         taken = [timer for timers in self.do(look()) for timer in timers]
-        expected = [ticket for ticket in self.tickets if ticket.timer and ticket.timer.due and not ticket.timer.taken]
-        assert sorted(timer.ticket_id for timer in taken) == sorted(ticket.id for ticket in expected)
-        for ticket in expected:
-            ticket.timer = Timer(due=True, taken=True)
-        self.due += sorted(taken, key=lambda timer: timer.ticket_id)
+        expected = [
+            (ticket, kind)
+            for ticket in self.tickets
+            for kind, timer in ticket.timers.items()
+            if timer.due and not timer.taken
+        ]
+        told = sorted((timer.ticket_id, timer.kind) for timer in taken)
+        assert told == sorted((ticket.id, kind) for ticket, kind in expected)
+        for ticket, kind in expected:
+            ticket.timers[kind] = Timer(due=True, taken=True)
+        self.due += sorted(taken, key=lambda timer: (timer.ticket_id, timer.kind))
         self.check(unchanged=not taken)
         if taken and then_fire:
             self.fire_timer(1, at_once)
@@ -57,7 +64,7 @@ class Upkeep(History):
         valid = timer.ticket.version == ticket.version
         assert sorted(fired, reverse=True) == [valid, False][: len(fired)]
         if valid:
-            ticket.fire()
+            ticket.time_is_up(TimerKind(timer.kind))
         self.check(unchanged=not valid)
 
     # Messages ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,17 +12,20 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from tests.support.history.base import NOBODY, RARELY, TICKETS, History, Running, act
-from tests.support.history.model import Done, ModelTicket
-from tests.support.history.site import LONG, WORKERS
+from tests.support.history.belongings import Done
+from tests.support.history.model import ModelTicket
+from tests.support.history.site import LONG, OLD, WORKERS
 from ticketflow.db.leases import Held, Lease, NotClaimable, OtherFlow
 from ticketflow.domain.change import CheckpointRow
 from ticketflow.domain.delivery import FailPermanently, RetryLater
 from ticketflow.domain.errors import Cancelled, LeaseLost, Paused
-from ticketflow.domain.tickets import CLAIMABLE, Category, Priority, Status
+from ticketflow.domain.tickets import CLAIMABLE, Category, Disposition, Priority, Status
 from ticketflow.worker.run import TicketRun
 from ticketflow.workflow.state import MAX_REVISIONS, StepName, StepReport
 
-TURNS = st.sampled_from(["on", "on", "on", "revise", "escalate"])
+TURNS = st.sampled_from(["on", "on", "on", "revise", "escalate", "ask"])
+"""Where the graph may turn: at the end ``escalate`` hands the ticket over, and ``ask`` asks the customer."""
+ENDS = {"escalate": Disposition.ESCALATED, "ask": Disposition.ASKED}
 LINE = (StepName.CLASSIFY, StepName.EXTRACT, StepName.RESEARCH, StepName.DRAFT, StepName.REVIEW, StepName.FINALIZE)
 STOPS = (Paused, Cancelled, LeaseLost)
 
@@ -42,10 +46,19 @@ def next_step(done: Sequence[Sequence[Any]], turn: str) -> tuple[StepName, int]:
             return LINE[LINE.index(step) + 1], round_
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a run is about to commit; ``ends``: how, if it is the last."""
+
+    done: Done
+    row: CheckpointRow
+    ends: Disposition | None
+
+
 class Workers(History):
     # Claims ------------------------------------------------------------------------------------------------------
 
-    @act(2, number=TICKETS, worker=st.integers(0, 2), takeover=st.booleans(), late=RARELY)
+    @act(2, number=TICKETS, worker=st.integers(0, len(WORKERS) - 1), takeover=st.booleans(), late=RARELY)
     def claim(self, number: int, worker: int, takeover: bool, late: bool = True) -> None:
         flows = list(WORKERS.values())[worker]
         ticket = self.ticket(number, lambda ticket: late or ticket.claim_answer(flows, takeover, NOBODY) == "claimed")
@@ -83,7 +96,7 @@ class Workers(History):
                 self.site.flow_wait_over(ticket.id)
             case _:
                 assert isinstance(answer, Lease)
-                ticket.claim(name, flows, answer.token)
+                ticket.claim(name, flows, answer.token, takes_up=name != OLD)
                 self.begin(ticket, name, answer)
         return True
 
@@ -91,7 +104,7 @@ class Workers(History):
         assert ticket.holder
         assert (lease.takeovers, lease.ticket.version) == (ticket.holder.takeovers, ticket.version)
         done = [[each.step, each.round, each.mark] for each in ticket.steps]
-        running = Running(TicketRun(lease, self.site.commits), worker, done)
+        running = Running(TicketRun(lease, self.site.commits, LONG), worker, done)
         if lease.checkpoint is None:
             assert not done
         else:
@@ -113,7 +126,7 @@ class Workers(History):
         former=RARELY,
         late=RARELY,
         turns=st.lists(TURNS, min_size=1, max_size=3),
-        worker=st.sampled_from([0, 0, 1, 2]),
+        worker=st.sampled_from([0, 0, 1, 2, 3]),
     )
     def work(self, number: int, former: bool, late: bool, turns: Sequence[str], worker: int = 0) -> None:
         """Go on with a run for a few steps; a ticket that waits for a worker gets one first."""
@@ -122,11 +135,17 @@ class Workers(History):
             self.claim(self.tickets.index(ticket), worker, False)
         for turn in turns:
             running = self.running(ticket, former)
-            if running is None or running.run.finished or not self.step(ticket, running, turn):
+            if running is None or running.run.status or not self.step(ticket, running, turn):
                 break
 
     def step(self, ticket: ModelTicket, running: Running, turn: str) -> bool:
         """Complete the next step of a run. Returns whether the run may go on."""
+        step = self.next_step(ticket, running, turn)
+        raised = self.raised(running.run.commit_step(step.row), *STOPS)
+        return self.stepped(ticket, running, step, raised)
+
+    def next_step(self, ticket: ModelTicket, running: Running, turn: str) -> Step:
+        """What the run will commit next; it is recorded there."""
         step, round_ = next_step(running.done, turn)
         self.marks += 1
         mark, last = f"m{self.marks}", step is StepName.FINALIZE
@@ -137,18 +156,21 @@ class Workers(History):
             columns |= {"team": mark, "tags": [mark]}
         changes = {name: value for name, value in columns.items() if value != ticket.columns[name]}
         row = self.checkpoint(ticket, running, [step, round_, mark])
+        ends = ENDS.get(turn, Disposition.ANSWERED) if last else None
         running.run.begin(step)
-        result = {"reply": mark} if last else None
+        result = {"reply": mark, "disposition": ends} if ends else None
         running.run.record(StepReport(step, {"mark": mark}, 1, round_, changes=changes, result=result))
-        raised = self.raised(running.run.commit_step(row), *STOPS)
-        before = ticket.version
-        stopped = ticket.complete_step(running.token, Done(step, round_, mark, row.checkpoint_id, columns), last)
+        return Step(Done(step, round_, mark, row.checkpoint_id, columns), row, ends)
+
+    def stepped(self, ticket: ModelTicket, running: Running, step: Step, raised: Any) -> bool:
+        before, done = ticket.version, step.done
+        stopped = ticket.complete_step(running.token, done, step.ends)
         self.stopped(ticket, before, stopped, raised)
         if stopped is None:
-            running.done.append([step, round_, mark])
-            running.versions = dict(row.checkpoint["channel_versions"])
-            assert running.run.finished == last
-        return stopped is None and not last
+            running.done.append([done.step, done.round, done.mark])
+            running.versions = dict(step.row.checkpoint["channel_versions"])
+            assert running.run.status == (ticket.status if step.ends else None)
+        return stopped is None and not step.ends
 
     def checkpoint(self, ticket: ModelTicket, running: Running, done: list[Any]) -> CheckpointRow:
         step, round_, mark = done
