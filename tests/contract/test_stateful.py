@@ -35,10 +35,10 @@ class Histories(Conversations, Upkeep):
         steps=st.integers(0, 6),
         turn=TURNS,
         then=st.tuples(
-            st.sampled_from(["nothing", "put_aside", "put_aside", "give_up", Move.PAUSE, Move.CANCEL]),
+            st.sampled_from(["nothing", "put_aside", "put_aside", "give_up", "take_over", Move.PAUSE, Move.CANCEL]),
             st.sampled_from(["nothing", "work", *Move]),
         ),
-        worker=st.sampled_from([0, 0, 1, 2, 3]),
+        worker=st.sampled_from([0, 1, 2, 3, 3]),
         due=RARELY,
         published=st.booleans(),
     )
@@ -54,6 +54,8 @@ class Histories(Conversations, Upkeep):
                     self.work(0, False, True, ["on"])
                 case "put_aside":
                     self.put_aside(0, False, True, due)
+                case "take_over" if self.holders():
+                    self.take_over(0, 1)
                 case "give_up":
                     self.give_up(0, False, True)
                 case Move.REPLAY:
@@ -121,9 +123,6 @@ class Histories(Conversations, Upkeep):
             [*_, move] = ticket.open_to(who.role)
             self.transition(number, who, lifecycle.Move(move), None, False, "anything")
             assert ticket.status in TERMINAL
-
-    def holders(self) -> list[ModelTicket]:
-        return [ticket for ticket in self.tickets if ticket.holder]
 
 
 SEEDS = [random.getrandbits(32) for _ in range(300)] if LONG else range(10)

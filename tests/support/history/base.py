@@ -108,6 +108,9 @@ class History(RuleBasedStateMachine):
             raise NoSuchTicket
         return fitting[number % len(fitting)]
 
+    def holders(self) -> list[ModelTicket]:
+        return [ticket for ticket in self.tickets if ticket.holder]
+
     def named(self, ticket_id: str | UUID) -> ModelTicket:
         [ticket] = [ticket for ticket in self.tickets if str(ticket.id) == str(ticket_id)]
         return ticket

@@ -65,6 +65,15 @@ class Workers(History):
         answer = self.do(self.site.workers[worker].claim(ticket.id, takeover=takeover))
         self.check(unchanged=not self.answered(ticket, worker, takeover, answer))
 
+    @act(2, number=TICKETS, worker=st.integers(0, len(WORKERS) - 1))
+    def take_over(self, number: int, worker: int) -> None:
+        """The worker that had it shows no sign of life for too long."""
+        ticket = self.ticket(number, lambda ticket: ticket.holder and ticket.status is Status.PROCESSING)
+        assert ticket.holder
+        if not ticket.holder.expired:
+            self.lease_runs_out(self.holders().index(ticket))
+        self.claim(self.tickets.index(ticket), worker, False)
+
     @act(number=TICKETS)
     def two_claim_at_once(self, number: int) -> None:
         ticket = self.ticket(number, lambda ticket: ticket.status in CLAIMABLE)
