@@ -40,14 +40,17 @@ def assert_explained(deployment: Deployment, model: Model, tickets: Collection[P
 def explained(trail: Sequence[Entry]) -> Counter[str]:
     """How often each step that asks the model was begun at most."""
     begun = Counter(dict.fromkeys(ASKED, 0))
-    interruptions = 0
+    interruptions, anywhere = 0, 0
     for kind, step, reason in trail:
         if kind in ("error", "cancelled") or (kind == "retry" and reason in LOST):
             interruptions += 1
+        if kind == "replayed" and reason == "customer_reply":
+            # Begun again from the first step, whichever it was that was under way.
+            anywhere, interruptions = anywhere + interruptions + 1, 0
         if kind == "step_complete":
             begun[str(step)] += 1 + interruptions
             interruptions = 0
     for step in ASKED:
         # The step that was never committed: whichever it was.
-        begun[step] += interruptions
+        begun[step] += interruptions + anywhere
     return begun

@@ -112,6 +112,8 @@ class Theatre:
         workers = [self.deployment.worker(TICKETFLOW_WORKER_CONCURRENCY="20") for _ in range(2)]
         query = "select count(*) from tickets where status <> all(%s)"
         until(lambda: self.deployment.sql(query, list(ENDED)) == [(0,)], 60, "every ticket to end")
+        due = "select count(*) from timers where due_at <= clock_timestamp()"
+        until(lambda: self.deployment.sql(due) == [(0,)], 60, "every timer to fire")
         for worker in workers:
             worker.stop()
 

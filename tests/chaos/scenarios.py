@@ -56,13 +56,14 @@ class Stage:
         self.deployment.posted.append(posted)
         return posted
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request, sent to each API in turn until one answers."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         *mortal, last = self.apis
         self._turn += 1
         for address in [*mortal[self._turn % len(mortal) :], last] if mortal else [last]:
             with suppress(OSError, HTTPException):
-                status, _, answer = http(method, address + path, body)
+                status, _, answer = http(method, address + path, body, named)
                 return status, answer
         raise AssertionError("no API answers")
 
@@ -88,6 +89,33 @@ class Stage:
         for ticket in tickets:
             status, answer = self.ask("POST", f"/tickets/{ticket.id}/{name}", body)
             assert status in (200, 409), answer
+
+    def fire(self, tickets: Sequence[Posted], name: str, **data: str) -> None:
+        """An agent moves these tickets; a request without an answer is sent again, and is refused if it was done."""
+        for ticket in tickets:
+            answer = self.ask("POST", f"/tickets/{ticket.id}/transitions/{name}", {"data": data}, X_Act_As="agent:mia")
+            assert answer[0] in (200, 409), answer
+
+    def reply(self, tickets: Sequence[Posted], body: str) -> None:
+        """The customers write, and again until they are told that it was kept."""
+        for ticket in tickets:
+            said = {"kind": "reply", "body": body}
+            customer, key = f"customer:{ticket.customer_id}", uuid4().hex
+            answer = self.ask("POST", f"/tickets/{ticket.id}/messages", said, X_Act_As=customer, Idempotency_Key=key)
+            assert answer[0] == 201, answer
+            self.deployment.said.append(answer[1]["id"])
+
+    def in_place(self, tickets: Sequence[Posted], place: str) -> bool:
+        query = "select count(*) from tickets where id = any(%s::uuid[]) and lifecycle = %s"
+        return self.deployment.sql(query, [ticket.id for ticket in tickets], place) == [(len(tickets),)]
+
+    def firings(self, tickets: Sequence[Posted], name: str) -> dict[str, int]:
+        """How often each ticket's trail says that this transition fired."""
+        query = """
+            select t.id, count(e) from unnest(%s::uuid[]) t(id) left join events e
+            on e.ticket_id = t.id and e.event_type = 'lifecycle' and payload->>'transition' = %s group by 1
+        """
+        return {str(id): times for id, times in self.deployment.sql(query, [ticket.id for ticket in tickets], name)}
 
     def leases(self) -> set[tuple[int, Any]]:
         """The process of each living worker that has a ticket, and when its lease runs out."""
@@ -207,6 +235,37 @@ def replayed(stage: Stage) -> list[Posted]:
     return tickets
 
 
+def moved(stage: Stage) -> list[Posted]:
+    """An agent resolves a ticket while the model is asked: what the pipeline has to say is a suggestion."""
+    with in_hand(stage) as tickets:
+        stage.fire(tickets, "resolve", reply="It was the cable.", resolution="called back")
+        assert set(stage.firings(tickets, "resolve").values()) == {1}
+    return tickets
+
+
+def reopened(stage: Stage) -> list[Posted]:
+    """A customer is not content with the answer, and gets another."""
+    tickets = stage.post([new_marker() for _ in range(stage.units)])
+    if stage.until(lambda: stage.in_status(tickets, "completed"), "the tickets to be answered"):
+        stage.reply(tickets, "That did not help.")
+        assert set(stage.firings(tickets, "reopen").values()) == {1}
+    return tickets
+
+
+def restarted(stage: Stage) -> list[Posted]:
+    """A customer adds something while the model is asked: what a worker has in hand is dropped."""
+    with in_hand(stage) as tickets:
+        stage.reply(tickets, "And it beeps.")
+    return tickets
+
+
+def closed(stage: Stage) -> list[Posted]:
+    """Nobody objects to the answer, and the ticket closes by itself."""
+    tickets = stage.post([new_marker() for _ in range(stage.units)])
+    stage.until(lambda: stage.in_place(tickets, "closed"), "the tickets to close")
+    return tickets
+
+
 def unknown(stage: Stage) -> list[Posted]:
     """Messages of tickets that there are not, several of each at once."""
     strangers = [str(uuid4()) for _ in range(4 * stage.units)]
@@ -229,5 +288,9 @@ SCENARIOS = (
     Scenario("paused", paused),
     Scenario("cancelled", cancelled, ("cancelled", "completed")),
     Scenario("replayed", replayed),
+    Scenario("moved", moved),
+    Scenario("reopened", reopened, environment={"TICKETFLOW_REPLY_SETTLE_SECONDS": "0"}),
+    Scenario("restarted", restarted, environment={"TICKETFLOW_REPLY_SETTLE_SECONDS": "0"}),
+    Scenario("closed", closed, environment={"TICKETFLOW_CLOSE_AFTER_HOURS": "0.0001"}),
     Scenario("unknown", unknown, environment={"TICKETFLOW_WORKER_CONCURRENCY": "5"}, at_once=2),
 )

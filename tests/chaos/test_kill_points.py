@@ -31,9 +31,19 @@ def test_a_process_that_dies_at_any_boundary_costs_time_and_nothing_else(
     # The hook cannot have been forgotten where it matters most.
     for step in STEPS:
         assert any(f"step_complete/{step}" in point.place for point in met if point.role == WORKER), step
-    assert any("ticketflow_commit created" in point.place for point in met if point.role == API)
+    changes = {(point.role, point.place.partition("ticketflow_commit ")[2]) for point in met}
+    for change in (
+        (API, "created/pending"),
+        (API, "message + lifecycle"),
+        (API, "message + lifecycle + lifecycle + replayed/pending"),
+        (API, "message + replayed/pending"),
+        (WORKER, "step_complete/finalize + message + status_change/completed"),
+        (WORKER, "lifecycle"),
+    ):
+        assert change in changes, changes
 
     deployment.assert_consistent()
+    deployment.assert_all_said_once()
     assert_explained(deployment, model, deployment.posted)
     lost = {ticket.id for ticket in deployment.posted} - {
         id for (id,) in deployment.sql("select id::text from tickets")

@@ -41,6 +41,14 @@ class Posted:
     id: str
     marker: str
 
+    @property
+    def customer_id(self) -> str:
+        return customer_of(self.marker)
+
+
+def customer_of(marker: str) -> str:
+    return f"cus_{marker[2:8]}"
+
 
 def new_marker() -> str:
     return f"[[{uuid4().hex[:12]}]]"
@@ -48,7 +56,7 @@ def new_marker() -> str:
 
 def like_no_other(marker: str, question: str = QUESTION, **fields: Any) -> dict[str, Any]:
     """The request for a ticket with this marker."""
-    return {"subject": question, "body": f"{question} {marker}", "customer_id": f"cus_{marker[2:8]}", **fields}
+    return {"subject": question, "body": f"{question} {marker}", "customer_id": customer_of(marker), **fields}
 
 
 @dataclass
@@ -63,6 +71,8 @@ class Deployment:
     running: Start
     address: str = ""
     posted: list[Posted] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """The ids of the messages that were acknowledged."""
     started: list[Process] = field(default_factory=list)
 
     def start(self, *arguments: str, **environment: str) -> Process:
@@ -172,6 +182,13 @@ class Deployment:
         )
         assert results == []
         self.assert_consistent()
+
+    def assert_all_said_once(self) -> None:
+        """Each acknowledged message is kept, and none that was sent again is kept twice."""
+        kept = [id for (id,) in self.sql("select id::text from messages where author <> 'pipeline'")]
+        assert set(self.said) - set(kept) == set()
+        twice = "select ticket_id, body from messages where author <> 'pipeline' group by 1, 2 having count(*) > 1"
+        assert self.sql(twice) == []
 
     def assert_consistent(self) -> None:
         verdict = self.verify()
