@@ -1,5 +1,7 @@
 """Everything at once: what goes wrong is drawn from a seed, and in the end nothing is lost and nothing was done twice.
 
+Meanwhile customers write about their tickets and agents move them, whoever has them.
+
 ``CHAOS_SEED`` replays a schedule (or several, with commas), ``CHAOS_TICKETS`` says how many tickets are sent meanwhile.
 """
 
@@ -12,7 +14,7 @@ from random import Random, SystemRandom
 import pytest
 
 from tests.chaos.asked import assert_explained
-from tests.chaos.customers import post_all
+from tests.chaos.customers import post_all, talk_and_move
 from tests.chaos.forms import LONG
 from tests.chaos.havoc import Havoc
 from tests.chaos.scenarios import REVISED, URGENT
@@ -29,6 +31,8 @@ TICKETS = int(os.environ.get("CHAOS_TICKETS") or (1000 if LONG else 100))
 RUNS = 3 if LONG else 1
 SECONDS = max(9.0, TICKETS / 12)
 ACTS_A_SECOND = 2.0
+WORDS = TICKETS // 2
+"""How often somebody writes about one of them, or moves it."""
 MODEL_ATTEMPTS = 2
 ENVIRONMENT = {
     "TICKETFLOW_LEASE_SECONDS": "2",
@@ -40,6 +44,9 @@ ENVIRONMENT = {
     "TICKETFLOW_MAX_ATTEMPTS": "100",
     "TICKETFLOW_RETRY_BASE_SECONDS": "0.1",
     "TICKETFLOW_RETRY_CEILING_SECONDS": "1",
+    "TICKETFLOW_REPLY_SETTLE_SECONDS": "0.2",
+    # Within the run, so that timers close what customers reopen.
+    "TICKETFLOW_CLOSE_AFTER_HOURS": "0.001",
 }
 
 
@@ -72,16 +79,18 @@ def live_through(schedule: list[Act], deployment: Deployment, model: Model, rabb
     with (
         wired_database(deployment.database_url) as (deployment.environment["DATABASE_URL"], database),
         wired_broker(rabbitmq_url) as (deployment.environment["RABBITMQ_URL"], broker),
-        ThreadPoolExecutor(1) as pool,
+        ThreadPoolExecutor(2) as pool,
     ):
         havoc = Havoc(deployment, model, (database, broker), rabbitmq_url, random)
         until(havoc.addresses, 30, "an API to be up")
         customers = pool.submit(
             post_all, deployment, havoc.addresses, TICKETS, SECONDS, (QUESTION, QUESTION, REVISED, URGENT)
         )
+        talk = pool.submit(talk_and_move, deployment, havoc.addresses, WORDS, SECONDS, Random(random.random()))
         havoc.carry_out(schedule)
-        until(lambda: havoc.supervise() or customers.done(), 90, "every ticket to be taken in")
+        until(lambda: havoc.supervise() or (customers.done() and talk.done()), 90, "everything to be taken in")
         customers.result()
+        talk.result()
         ended(deployment, havoc)
         retry_what_failed(deployment, havoc)
         ended(deployment, havoc)
@@ -92,6 +101,8 @@ def live_through(schedule: list[Act], deployment: Deployment, model: Model, rabb
         id for (id,) in deployment.sql("select id::text from tickets")
     }
     deployment.assert_consistent()
+    assert deployment.said
+    deployment.assert_all_said_once()
     assert_explained(deployment, model, deployment.posted, MODEL_ATTEMPTS)
 
 
