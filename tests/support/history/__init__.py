@@ -2,5 +2,7 @@
 
 import pytest
 
+PARTS = ("base", "workers", "people", "conversation", "upkeep", "belongings", "standing", "worked", "model")
+
 # So that a failure shows both sides of the comparison.
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("base", "workers", "people", "upkeep", "model")))
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in PARTS))
