@@ -238,6 +238,36 @@ async def test_the_pipeline_asks_waits_and_answers_with_what_the_customer_replie
         assert (thanked["lifecycle"], thanked["result"]["disposition"]) == ("resolved", "answered")
 
 
+async def test_a_question_that_was_cancelled_and_is_tried_again_still_stands(database_url: str) -> None:
+    async with at_work(database_url, None, reply_settle_seconds=0.05) as api:
+        ticket_id = await api.ticket(
+            subject="Where is my parcel?", body="I ordered a Badger lock last week and it has not arrived yet."
+        )
+        await ended(api, ticket_id, lambda ticket: ticket["waiting_for"] == "customer")
+        await api.http.post(f"/tickets/{ticket_id}/cancel")
+        again = (await api.http.post(f"/tickets/{ticket_id}/retry")).json()
+        assert (again["status"], again["waiting_for"], again["attempt"]) == ("waiting", "customer", 2)
+        await say(api, ticket_id, "It is CL-48102.", CUSTOMER)
+        assert (await ended(api, ticket_id))["result"]["entities"]["order_id"] == "CL-48102"
+
+
+async def test_what_a_customer_says_while_the_ticket_is_paused_is_answered_too(api: Api, model: OpenAIServer) -> None:
+    ticket_id = await held_at(api, model, "review")
+    await api.http.post(f"/tickets/{ticket_id}/pause")
+    model.faults.held = []
+
+    async def kept() -> bool:
+        return await api.sql("select count(*) from leases") == [(0,)]
+
+    await reached(kept)
+    drafts = model.stats.calls["draft"]
+    said = await say(api, ticket_id, "And it beeps now.", CUSTOMER)
+    assert (said.status, said.waiting_for) == ("waiting", "paused")
+    await api.http.post(f"/tickets/{ticket_id}/resume")
+    await ended(api, ticket_id)
+    assert model.stats.calls["draft"] == drafts + 1
+
+
 async def test_a_message_that_is_sent_again_is_kept_once(api: Api) -> None:
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops.", assignee="mia")
     send = {"url": f"/tickets/{ticket_id}/messages", "headers": {"Idempotency-Key": "k"}}
@@ -248,6 +278,9 @@ async def test_a_message_that_is_sent_again_is_kept_once(api: Api) -> None:
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert [kind for kind, _ in await messages(api, ticket_id)].count("note") == 1
     assert_problem(await api.http.post(**send, json={"kind": "note", "body": "New lock."}), 422, "invalid")
+    # Who repeats a request whose answer was lost saw the ticket as it was before it.
+    send["headers"]["If-Match"] = '"2"'
+    assert (await api.http.post(**send, json={"kind": "note", "body": "Old lock."})).status_code == 201
 
 
 async def test_customers_see_their_own_tickets_and_the_public_part_of_them(api: Api) -> None:

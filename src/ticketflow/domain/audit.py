@@ -79,7 +79,11 @@ _MOVES: Mapping[str, Mapping[str, frozenset[str]]] = {
         _RETRY: frozenset({Status.PROCESSING}),
         _CUSTOMER: frozenset({Status.PROCESSING}),
     },
-    EventType.RETRY: {Status.PENDING: frozenset({_RETRY, Status.FAILED_PERMANENT, Status.CANCELLED})},
+    EventType.RETRY: {
+        Status.PENDING: frozenset({_RETRY, Status.FAILED_PERMANENT, Status.CANCELLED}),
+        # The question still stands.
+        _CUSTOMER: frozenset({Status.CANCELLED}),
+    },
     EventType.PAUSED: {_PAUSED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY})},
     EventType.RESUMED: {Status.PENDING: frozenset({_PAUSED})},
     EventType.CANCELLED: {Status.CANCELLED: frozenset({Status.PENDING, Status.PROCESSING, _RETRY, _PAUSED, _CUSTOMER})},

@@ -8,6 +8,7 @@ from datetime import timedelta
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import Change, Restart, TimerKind, WakeUp
 from ticketflow.domain.events import EventType, NewEvent, fold
+from ticketflow.domain.replay import lineage
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, Ticket, WaitingFor
 from ticketflow.services.caller import Caller
@@ -27,14 +28,18 @@ class Again:
     async def after(self, change: Change, ticket: Ticket, caller: Caller) -> Change:
         """``change``, and the pipeline's new beginning after its events.
 
-        As it is for a ticket that waits for a worker already, who will read everything, and for one that a person has
-        paused. What a worker has in hand is dropped: it answers what the customer has gone beyond.
+        What a worker has in hand is dropped: it answers what the customer has gone beyond. A ticket that waits for a
+        worker, or that a person has paused, goes on waiting; where no step of it is done, it begins with all that was
+        said anyway, and ``change`` stays as it is.
         """
-        if ticket.status is Status.PENDING or ticket.waiting_for is WaitingFor.PAUSED:
+        waits = ticket.status is Status.PENDING or ticket.waiting_for is WaitingFor.PAUSED
+        events = await self._reads.events(ticket.id, **({} if waits else {"limit": 1})) or []
+        if waits and not lineage(events):
             return change
-        created = await self._reads.events(ticket.id, limit=1) or []
-        first = fold(created)
+        first = fold(events[:1])
         restart = Restart(None)
+        attempt = {"attempt": ticket.attempt + 1, "excused_attempts": ticket.attempt, "flow_version": FLOW_VERSION}
+        status = {} if waits else {"status": Status.PENDING, "waiting_for": None}
         replayed = NewEvent(
             EventType.REPLAYED,
             caller.actor,
@@ -46,18 +51,10 @@ class Again:
                 "checkpoint_id": str(restart.id),
                 "attempt": ticket.attempt + 1,
             },
-            {
-                "status": Status.PENDING,
-                "waiting_for": None,
-                "result": None,
-                "error": None,
-                **{column: first[column] for column in SET_BY_STEPS},
-                "attempt": ticket.attempt + 1,
-                "excused_attempts": ticket.attempt,
-                "flow_version": FLOW_VERSION,
-            },
+            {**status, "result": None, "error": None, **{column: first[column] for column in SET_BY_STEPS}, **attempt},
             request_id=caller.request_id,
         )
+        wake_up = WakeUp(lane_for(first["priority"]), "customer_reply", caller.headers(), self._settle)
         return replace(
             change,
             events=[*change.events, replayed],
@@ -65,5 +62,5 @@ class Again:
             revoke_lease=True,
             redrive=caller.actor,
             cancel_timers=[*change.cancel_timers, TimerKind.RETRY],
-            wake_ups=[WakeUp(lane_for(first["priority"]), "customer_reply", caller.headers(), self._settle)],
+            wake_ups=[] if waits else [wake_up],
         )

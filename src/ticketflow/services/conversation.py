@@ -62,9 +62,14 @@ class Conversation:
         if idempotency_key is not None:
             message_id = uuid5(NAMESPACE, joined(["message", str(ticket_id), who.actor, idempotency_key]))
         message = NewMessage(kind, who.actor, body, message_id)
+        # Before the version is compared: whoever repeats a request whose answer was lost saw the version before it.
+        if idempotency_key is not None:
+            seen = await self._changing.seen(ticket_id, who)
+            if (earlier := await self._said_before(message)) is not None:
+                return earlier, seen
 
         async def decide(ticket: Ticket) -> Change | None:
-            if idempotency_key is not None and await self._was_said(message):
+            if idempotency_key is not None and await self._said_before(message) is not None:
                 return None
             return await self._change(ticket, message, caller)
 
@@ -73,14 +78,14 @@ class Conversation:
         assert kept is not None
         return kept, ticket
 
-    async def _was_said(self, message: NewMessage) -> bool:
+    async def _said_before(self, message: NewMessage) -> Message | None:
         earlier = await self._reads.message(message.id)
         if earlier is not None and (earlier.kind, earlier.body) != (message.kind, message.body):
             raise Invalid(
                 "this Idempotency-Key was used for another message",
                 [FieldProblem("Idempotency-Key", "was used with another body")],
             )
-        return earlier is not None
+        return earlier
 
     async def _change(self, ticket: Ticket, message: NewMessage, caller: Caller) -> Change:
         reply, by_customer = message.kind is MessageKind.REPLY, caller.principal.is_customer

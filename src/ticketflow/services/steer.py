@@ -11,6 +11,7 @@ from ticketflow.db.reads import Reads
 from ticketflow.domain.change import Change, ExpectVersion, Restart, TimerKind, WakeUp
 from ticketflow.domain.errors import FieldProblem, Invalid, InvalidMove
 from ticketflow.domain.events import EventType, NewEvent, fold
+from ticketflow.domain.lifecycle import Place
 from ticketflow.domain.moves import Move, allowed
 from ticketflow.domain.replay import BEGINNING, points
 from ticketflow.domain.routing import lane_for
@@ -170,17 +171,23 @@ def require(move: Move, ticket: Ticket) -> None:
 
 
 def retry_change(ticket: Ticket, caller: Caller, letter_id: UUID | None = None) -> Change:
-    """The next attempt, from where the last one stopped. ``letter_id``: the dead letter that is redriven by it."""
+    """The next attempt, from where the last one stopped, which may be a question that the customer has not answered
+    yet. ``letter_id``: the dead letter that is redriven by it."""
+    asked = ticket.lifecycle is Place.PENDING_CUSTOMER and ticket.with_pipeline and ticket.status is Status.CANCELLED
     changes = {
-        "status": Status.PENDING,
-        "waiting_for": None,
+        "status": Status.WAITING if asked else Status.PENDING,
+        "waiting_for": WaitingFor.CUSTOMER if asked else None,
         "error": None,
         **_next_attempt(ticket),
         "excused_attempts": ticket.attempt,
     }
     redriven = {"dead_letter": str(letter_id)} if letter_id else {}
     event = _event(EventType.RETRY, ticket, caller, changes, reason="manual", attempt=ticket.attempt + 1, **redriven)
-    return _waking(ticket, event, caller, Move.RETRY)
+    return (
+        Change(ticket.id, ExpectVersion(ticket.version), [event])
+        if asked
+        else _waking(ticket, event, caller, Move.RETRY)
+    )
 
 
 def _next_attempt(ticket: Ticket) -> dict[str, int]:

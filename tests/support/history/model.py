@@ -54,7 +54,12 @@ class ModelTicket(Worked):
 
     def retry(self) -> None:
         self._ask_for_another_attempt()
-        self._to_be_worked_on()
+        if self.status is Status.CANCELLED and (self.place, self.assignee) == ("pending_customer", PIPELINE):
+            # The question still stands.
+            self.status, self.waiting_for = Status.WAITING, WaitingFor.CUSTOMER
+            self.version += 1
+        else:
+            self._to_be_worked_on()
 
     def time_is_up(self, kind: TimerKind) -> None:
         if kind is TimerKind.CLOSE:
@@ -75,9 +80,12 @@ class ModelTicket(Worked):
         self._go_on_after(self.before(step))
 
     def _go_on_after(self, steps: list[Done]) -> None:
+        self._to_be_worked_on()
+        self._set_back(steps)
+
+    def _set_back(self, steps: list[Done]) -> None:
         self.steps = steps
         self._ask_for_another_attempt()
-        self._to_be_worked_on()
         self.result, self.failed = False, None
         self.copies += 1
         self.newest = f"copy {self.copies}"
@@ -140,19 +148,18 @@ class ModelTicket(Worked):
             self._begin_again()
 
     def _begin_again(self) -> None:
-        """With all that was said; whoever takes a ticket that waits for a worker reads it anyway."""
+        """With all that was said; a ticket that waits, and of which no step is done, does so anyway."""
         if self.status is not Status.PENDING and self.waiting_for is not WaitingFor.PAUSED:
             self._go_on_after([])
+        elif self.steps:
+            self._set_back([])
+            self.holder, self.letters = None, 0
+            self.version += 1
 
     @property
     def with_a_person(self) -> bool:
         at_work = self.place in ("in_progress", "pending_customer") and self.assignee != PIPELINE
         return at_work or self.place in ("assigned", "escalated")
-
-    @property
-    def nothing_left_to_run(self) -> bool:
-        """Its last step is done, with a question that somebody then put an end to."""
-        return bool(self.steps) and self.steps[-1].step is StepName.FINALIZE
 
     def nobody_would_wake_it(self) -> bool:
         unfinished = self.status in (Status.PENDING, Status.PROCESSING)

@@ -59,8 +59,6 @@ class People(History):
     )
     def steer(self, number: int, move: Move, expected: str, late: bool = True) -> None:
         ticket = self.ticket(number, lambda ticket: late or move in ticket.open_moves())
-        if move is Move.RETRY and move in ticket.open_moves() and ticket.nothing_left_to_run:
-            return  # A worker would fail it: only a replay gives it something to do.
         version = self.version(ticket, expected)
         raised = self.raised(getattr(self.site.steer, move)(ticket.id, CALLER, version), StaleVersion, InvalidMove)
         self.steered(ticket, move, expected, raised, getattr(ticket, move))
