@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)["services"]
 OURS = ("migrate", "access", "api", "worker")
+PORTS = {"api": "TICKETFLOW_PORT", "worker": "TICKETFLOW_METRICS_PORT"}
 
 # --- Prometheus -------------------------------------------------------------------------------------------------------
 
@@ -147,6 +154,51 @@ def test_an_image_runs_its_role_as_an_ordinary_user(target: str) -> None:
     assert json.loads(last(target, "CMD")) == [target]
     assert json.loads(last(target, "HEALTHCHECK").partition("CMD ")[2])[0] == "python"
     assert SERVICES[target]["build"]["target"] == target
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """The port of a server on loopback that says one status at /health and 404 elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("target", PORTS)
+@pytest.mark.parametrize("written_in", ["image", "compose"])
+def test_a_healthcheck_asks_its_own_process_and_no_proxy(target: str, written_in: str) -> None:
+    default = Settings.model_fields[PORTS[target].removeprefix("TICKETFLOW_").lower()].default
+    command = json.loads(last(target, "HEALTHCHECK").partition("CMD ")[2])
+    if written_in == "compose":
+        command = SERVICES[target]["healthcheck"]["test"][1:]
+
+    def healthy(port: int) -> bool:
+        code = command[2] if written_in == "image" else command[2].replace(f":{default}/", f":{port}/")
+        environment = {PORTS[target]: str(port), "http_proxy": "http://127.0.0.1:1"}
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=30, check=False
+        )
+        return run.returncode == 0
+
+    assert command[:2] == ["python", "-c"]
+    assert f"{default}" in command[2]
+    with answering(200) as port:
+        assert healthy(port)
+    assert not healthy(port)
+    with answering(503) as port:
+        assert not healthy(port)
 
 
 def test_the_image_installs_what_is_locked() -> None:
