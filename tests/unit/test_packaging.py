@@ -29,6 +29,15 @@ COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)["services"]
 OURS = ("migrate", "access", "api", "worker")
 PORTS = {"api": "TICKETFLOW_PORT", "worker": "TICKETFLOW_METRICS_PORT"}
+KEPT_FROM_COMPOSE = {
+    # A Supabase project comes with its database, and this file brings its own.
+    "SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_JWT_SECRET",
+    # What the image and the file settle: ports, formats, who is let in.
+    "TICKETFLOW_PORT", "TICKETFLOW_METRICS_PORT", "TICKETFLOW_HOST", "TICKETFLOW_METRICS_HOST", "TICKETFLOW_LOG_FORMAT",
+    "TICKETFLOW_TOKEN_SECRET", "TICKETFLOW_TOKEN_SECRET_FILE", "TICKETFLOW_ALLOW_ANONYMOUS", "TICKETFLOW_DRAIN_SECONDS",
+    # Paths of this machine mean nothing in a container.
+    "TICKETFLOW_DATA_DIR", "TICKETFLOW_ROUTES_FILE",
+}  # fmt: skip
 
 # --- Prometheus -------------------------------------------------------------------------------------------------------
 
@@ -71,6 +80,12 @@ def test_the_example_lists_what_only_compose_reads() -> None:
 @pytest.mark.parametrize("service", OURS)
 def test_compose_sets_only_variables_that_exist(service: str) -> None:
     assert set(SERVICES[service]["environment"]) <= set(variable_names())
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_what_env_says_reaches_the_containers(service: str) -> None:
+    missing = set(variable_names()) - set(SERVICES[service]["environment"])
+    assert missing <= KEPT_FROM_COMPOSE
 
 
 # --- Compose ----------------------------------------------------------------------------------------------------------
