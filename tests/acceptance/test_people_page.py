@@ -46,6 +46,8 @@ def test_one_ticket_goes_from_the_telephone_to_the_pipeline_and_back(laptop: Lap
         walked = ["assign", "start_work", "escalate", "resolve_escalated", "close", "reopen", "assign", "start_work"]
         assert moves[:8] == walked
         assert past["version"] == 5
+        aggregate = answer(next(lines))
+        assert aggregate["state"][ticket["lifecycle"]] == 1
         assert list(lines) == []
         assert laptop.verify()["violations"] == []
         assert up.stop() == 0

@@ -40,8 +40,8 @@ OPERATIONS: dict[tuple[str, str], frozenset[Role]] = {
     ("post", "/tickets/{ticket_id}/replay"): STAFF,
     ("get", "/stats"): STAFF,
     ("get", "/metrics"): STAFF,
-    ("get", "/dead-letters"): ABOVE,
-    ("get", "/dead-letters/{letter_id}"): ABOVE,
+    ("get", "/dead-letters"): STAFF,
+    ("get", "/dead-letters/{letter_id}"): STAFF,
     ("post", "/dead-letters/redrive"): ABOVE,
     ("post", "/dead-letters/{letter_id}/redrive"): ABOVE,
 }
@@ -106,6 +106,20 @@ async def test_a_customer_sends_tickets_of_their_own_only(guarded: Api) -> None:
         assert answer.status_code == 201
 
 
+async def test_messages_count_towards_what_a_customer_may_send_in_a_minute(bare_database_url: str) -> None:
+    async with served(guarded_settings(bare_database_url, customer_intake_per_minute=3)) as api:
+        headers = bearer(Role.CUSTOMER, "cus_9")
+        taken = await api.http.post("/tickets", json=a_ticket(customer_id="cus_9"), headers=headers)
+        url = f"/tickets/{taken.json()['ticket_id']}/messages"
+        for _ in range(2):
+            assert (await api.http.post(url, json={"body": "And?"}, headers=headers)).status_code == 201
+        before = await api.rows()
+        answer = await api.http.post(url, json={"body": "And?"}, headers=headers)
+        assert_problem(answer, 429, "too_many_requests")
+        assert int(answer.headers["retry-after"]) > 0
+        assert await api.rows() == before
+
+
 async def actor(api: Api, customer_id: str, headers: dict[str, str]) -> tuple[int, str]:
     """The status of taking a ticket in, and as whom it was."""
     answer = await api.http.post("/tickets", json=a_ticket(customer_id=customer_id), headers=headers)
@@ -160,13 +174,14 @@ async def test_with_a_token_the_header_narrows_the_role_alone(
 
 async def test_a_narrowed_caller_may_do_no_more_than_the_narrower_role(guarded: Api, local: Api) -> None:
     for api, headers in ((guarded, bearer(Role.ADMIN)), (local, {})):
-        assert (await api.http.get("/dead-letters", headers=headers)).status_code == 200
-        refused = await api.http.get("/dead-letters", headers=headers | {"X-Act-As": "agent"})
+        assert (await api.http.post("/dead-letters/redrive", json={}, headers=headers)).status_code == 200
+        refused = await api.http.post("/dead-letters/redrive", json={}, headers=headers | {"X-Act-As": "agent"})
         assert_problem(refused, 403, "forbidden")
 
 
-async def test_where_nothing_is_configured_a_token_is_neither_needed_nor_looked_at(local: Api) -> None:
-    assert await actor(local, "cus_1", {"Authorization": "Bearer garbage"}) == (201, "admin:local")
+async def test_where_nothing_is_configured_no_token_is_needed_and_who_sends_one_is_not_the_admin(local: Api) -> None:
+    assert await actor(local, "cus_1", {"Authorization": "Bearer garbage"}) == (401, "unauthenticated")
+    assert await actor(local, "cus_1", {"Authorization": "Basic bWlhOm1pYQ=="}) == (201, "admin:local")
     assert (await local.http.get("/metrics")).status_code == 200
 
 

@@ -69,13 +69,14 @@ async def answered(server: Any, allow_anonymous: bool, **headers: str) -> httpx.
         await frame({**scope, "server": server}, receive, send)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(arriving), base_url="http://localhost") as http:
-        # Whatever the client claims, the address that it reached is what counts.
-        return await http.get("/", headers={"Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"} | headers)
+        return await http.get("/", headers={"Host": "127.0.0.1"} | headers)
 
 
 @pytest.mark.parametrize("server", [("203.0.113.9", 8000), ("0.0.0.0", 80), ("::", 80), ("fe80::1", 80), ("shop", 80)])
 async def test_a_request_that_arrived_from_outside_is_forbidden(server: tuple[str, int]) -> None:
-    assert_problem(await answered(server, allow_anonymous=False), 403, "anonymous_not_allowed")
+    # Whatever the client claims, the address that it reached is what counts.
+    claims = {"X-Forwarded-For": "127.0.0.1"}
+    assert_problem(await answered(server, allow_anonymous=False, **claims), 403, "anonymous_not_allowed")
     assert (await answered(server, allow_anonymous=True)).text == "welcome"
 
 
@@ -85,6 +86,12 @@ async def test_a_request_that_arrived_on_this_machine_is_let_in(server: Any) -> 
 
 
 HERE = ("127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+async def test_a_request_that_a_proxy_passes_on_is_not_from_here(name: str) -> None:
+    assert_problem(await answered(HERE, allow_anonymous=False, **{name: "127.0.0.1"}), 403, "forwarded")
+    assert (await answered(HERE, allow_anonymous=True, **{name: "127.0.0.1"})).text == "welcome"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ class Access:
 
     local: bool
     """Nothing is configured: whoever calls is the local admin, with or without a token."""
+    refuses_tokens: bool
+    """Where nothing is configured: not behind a proxy that tells callers apart itself, and hands their tokens on."""
     verifiers: Mapping[str, Verifier]
     """By the issuer whose tokens each checks."""
     limits: IntakeLimits
@@ -44,6 +46,9 @@ class Access:
 
         Raises ``Unauthenticated``; ``Forbidden`` or ``Invalid`` for a role that cannot be taken; ``Transient``.
         """
+        if self.local and self.refuses_tokens and any(each.lower().startswith("bearer ") for each in authorization):
+            # Its sender believes to be told apart from others, and would be the admin.
+            raise Unauthenticated("not_configured")
         principal = LOCAL_ADMIN if self.local else await self._bearer(authorization)
         return narrowed(principal, act_as, local=self.local) if act_as else principal
 
@@ -75,4 +80,4 @@ async def configured(settings: Settings, gateway: Gateway) -> AsyncIterator[Acce
             stack.push_async_callback(keys.aclose)
             shared = settings.supabase_jwt_secret
             verifiers[issuer] = SupabaseTokens(issuer, keys, shared.get_secret_value().encode() if shared else None)
-        yield Access(not settings.authenticates, verifiers, limits)
+        yield Access(not settings.authenticates, not settings.allow_anonymous, verifiers, limits)

@@ -93,6 +93,13 @@ class RequestFrame:
                 "without authentication this server answers to localhost and loopback addresses only, "
                 "and to pages from there",
             )
+        if self._only_from_here and not _FORWARDED.isdisjoint(headers):
+            return problem(
+                request_id,
+                403,
+                "forwarded",
+                "this request came through a proxy, and without authentication this server is for this machine only",
+            )
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._max_body:
             return self._too_large(request_id)
@@ -165,6 +172,10 @@ def _is_from_here(headers: dict[bytes, bytes]) -> bool:
     return (not host or _names_this_machine(_hostname(f"//{host}"))) and (
         origin is None or _names_this_machine(_hostname(origin))
     )
+
+
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+"""What a proxy adds that speaks for others: to it the rest of the world is at home."""
 
 
 def _hostname(url: str) -> str:

@@ -50,7 +50,13 @@ def checked(move: Move, data: Mapping[str, Any]) -> dict[str, str]:
     try:
         model = DATA_MODELS[move].model_validate(dict(data))
     except ValidationError as error:
-        problems = field_problems([{**each, "loc": ("body", "data", *each["loc"])} for each in error.errors()])
+        known = f"is not known here; {move} takes {', '.join(DATA_MODELS[move].model_fields)}"
+        found = [
+            {**each, "loc": ("body", "data", *each["loc"])}
+            | ({"msg": known} if each["type"] == "extra_forbidden" else {})
+            for each in error.errors()
+        ]
+        problems = field_problems(found)
         raise Invalid(f"{problems[0].field}: {problems[0].message}", problems) from None
     return model.model_dump(exclude_none=True)
 

@@ -175,7 +175,7 @@ def graph(
         bool, typer.Option("--lifecycle", help="Where a ticket can be for people, and who may move it on.")
     ] = False,
 ) -> None:
-    """A picture of the workflow, or of the lifecycle, drawn from itself."""
+    """A picture of the workflow, or of the lifecycle."""
     from ticketflow.workflow.visualize import main as run
 
     leave(run([*(["--lifecycle"] if lifecycle else []), *(["--", str(out)] if out else [])]))

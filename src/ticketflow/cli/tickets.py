@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ticketflow.api.render import ticket_json
 from ticketflow.cli.console import counted, moment, one_line, out, plain, say_json, show_table, with_application
+from ticketflow.domain.conversation import MessageKind
 from ticketflow.domain.events import Event, EventType
 from ticketflow.domain.moves import Move
 from ticketflow.domain.roles import LOCAL_ADMIN
@@ -28,6 +29,9 @@ STATUS_STYLE = {
     "pending": "blue",
     "cancelled": "dim",
 }
+
+
+MOST_MESSAGES = 200
 
 
 def styled(status: str) -> str:
@@ -94,10 +98,16 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
         for step in flow["steps"]:
             runs = " ".join(f"{run['duration_ms']} ms" for run in step["runs"])
             out.print(f"{step['step']:<9} {step['status']:<8} {runs}".rstrip())
+        said = await app.conversation.messages(ticket_id, LOCAL_ADMIN, 1, MOST_MESSAGES)
+        for message in said:
+            what = "" if message.kind is MessageKind.REPLY else f", {message.kind}"
+            out.print(f"\n[bold]{one_line(message.author)}{what}, {moment(message.created_at)}[/]")
+            out.print(plain(message.body.strip()))
         if ticket.error:
             out.print(f"\n[bold]Error[/]\n[red]{plain(_trouble(ticket.error))}[/]")
         if ticket.result:
-            print_answer(ticket.result)
+            # What was said stands above; where it does not, a worker of an earlier release has answered.
+            print_answer(ticket.result, with_reply=not said)
             usage = ticket.result["usage"]
             out.print(
                 f"\n{ticket.result['disposition']} by {plain(ticket.result['model'])}, "
@@ -110,9 +120,10 @@ def show(settings: Settings, ticket_id: UUID, as_json: bool) -> int:
     return with_application(settings, run)
 
 
-def print_answer(result: Mapping[str, Any]) -> None:
+def print_answer(result: Mapping[str, Any], with_reply: bool = True) -> None:
     """The reply in full and the articles that it rests on."""
-    out.print(f"\n[bold]Reply[/]\n{plain(result['reply'])}")
+    if with_reply:
+        out.print(f"\n[bold]Reply[/]\n{plain(result['reply'])}")
     if result["sources"]:
         out.print("\n[bold]Sources[/]")
     for source in result["sources"]:

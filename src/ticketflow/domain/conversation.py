@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -45,3 +46,10 @@ class Message:
     @property
     def by_customer(self) -> bool:
         return self.author.startswith("customer:")
+
+
+def up_to_customer(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """What an answer is to: all up to the customer's last words. What support has said after them is an answer itself,
+    and a run that is repeated would take its own for something to go on from."""
+    last = max((number for number, message in enumerate(messages, 1) if message.by_customer), default=0)
+    return tuple(messages[:last])

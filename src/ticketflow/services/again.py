@@ -8,6 +8,7 @@ from datetime import timedelta
 from ticketflow.db.reads import Reads
 from ticketflow.domain.change import Change, Restart, TimerKind, WakeUp
 from ticketflow.domain.events import EventType, NewEvent, fold
+from ticketflow.domain.lifecycle import Move
 from ticketflow.domain.replay import lineage
 from ticketflow.domain.routing import lane_for
 from ticketflow.domain.tickets import Status, Ticket, WaitingFor
@@ -30,9 +31,12 @@ class Again:
 
         What a worker has in hand is dropped: it answers what the customer has gone beyond. A ticket that waits for a
         worker, or that a person has paused, goes on waiting; where no step of it is done, it begins with all that was
-        said anyway, and ``change`` stays as it is.
+        said anyway, and ``change`` stays as it is. A pause ends when the ticket is reopened: whoever paused it is done
+        with it.
         """
-        waits = ticket.status is Status.PENDING or ticket.waiting_for is WaitingFor.PAUSED
+        reopened = any(event.payload.get("transition") == Move.REOPEN for event in change.events)
+        paused = ticket.waiting_for is WaitingFor.PAUSED and not reopened
+        waits = ticket.status is Status.PENDING or paused
         events = await self._reads.events(ticket.id, **({} if waits else {"limit": 1})) or []
         if waits and not lineage(events):
             return change

@@ -133,9 +133,10 @@ def _taken_on(ticket: Ticket, caller: Caller) -> list[NewEvent]:
 
 
 def _taken_by(ticket: Ticket, kind: MessageKind, who: Principal) -> str | None:
-    """A reply by one of us takes a ticket from the pipeline."""
+    """A reply by one of us takes a ticket from the pipeline, and one that waits for a supervisor and is nobody's."""
     ours = kind is MessageKind.REPLY and not who.is_customer
-    return who.subject if ours and ticket.lifecycle is Place.IN_PROGRESS and ticket.assignee == PIPELINE else None
+    free = (ticket.lifecycle, ticket.assignee) in ((Place.IN_PROGRESS, PIPELINE), (Place.ESCALATED, None))
+    return who.subject if ours and free else None
 
 
 def _opening(ticket: Ticket) -> Message:

@@ -88,8 +88,8 @@ class Transitions:
         async def decide(ticket: Ticket) -> Change:
             now = options(ticket, who)
             if move not in now.enabled:
-                can = " and ".join(now.enabled) or "nothing"
-                raise InvalidMove(f"{move} is possible {now.others[move]}; you can {can}", now.enabled)
+                can = f"you can {', '.join(now.enabled)}" if now.enabled else "there is nothing that you can do"
+                raise InvalidMove(f"{move} is possible {now.others[move]}; {can}", now.enabled)
             return await self._change(ticket, move, data, caller)
 
         return await self._changing.change(ticket_id, who, expected_version, decide)

@@ -18,6 +18,7 @@ from ticketflow.broker.port import Broker, Delivery
 from ticketflow.db.checkpoints import RUN_KEY
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Held, Lease, Leases, NotClaimable, OtherFlow, Unknown, Unreadable
+from ticketflow.domain.conversation import up_to_customer
 from ticketflow.domain.delivery import (
     TAKEOVER,
     FailPermanently,
@@ -228,7 +229,9 @@ class Worker:
             await self._parts.flows[flow_version].ainvoke(
                 None if lease.checkpoint else {"flow_version": flow_version},
                 {"configurable": {"thread_id": str(lease.ticket.id), RUN_KEY: run}},
-                context=RunContext(lease.ticket, self._parts.tools, run, conversation=lease.conversation),
+                context=RunContext(
+                    lease.ticket, self._parts.tools, run, conversation=up_to_customer(lease.conversation)
+                ),
                 durability="sync",
             )
             if run.status is None:

@@ -113,10 +113,10 @@ class Conversations(Workers, People):
             refused = NotFound
         elif who.is_customer and kind is not MessageKind.REPLY:
             refused = Forbidden
+        elif known is not None:
+            refused = Invalid if known != (kind, body) else None
         elif expected == "stale":
             refused = StaleVersion
-        elif known is not None and known != (kind, body):
-            refused = Invalid
         assert type(raised) is (refused or type(None))
         if refused is None and known is None:
             if key:

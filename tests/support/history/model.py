@@ -119,7 +119,7 @@ class ModelTicket(Worked):
         if move in ("resolve", "resolve_escalated"):
             self.timers[TimerKind.CLOSE] = Timer(due=False)
         if move == "reopen" or (move == "customer_reply" and was_with_pipeline):
-            self._begin_again()
+            self._begin_again(reopened=move == "reopen")
 
     def close(self) -> None:
         self.move("close", "system")
@@ -138,18 +138,19 @@ class ModelTicket(Worked):
         again = self.with_pipeline or self.place in ("new", "resolved", "closed")
         if self.place == "resolved":
             self.close()
-        if self.place == "closed":
+        reopened = self.place == "closed"
+        if reopened:
             self.move("reopen", subject)
             self.version += 1
         elif self.place == "pending_customer":
             self.move("customer_reply", subject)
             self.version += 1
         if again:
-            self._begin_again()
+            self._begin_again(reopened)
 
-    def _begin_again(self) -> None:
+    def _begin_again(self, reopened: bool) -> None:
         """With all that was said; a ticket that waits, and of which no step is done, does so anyway."""
-        if self.status is not Status.PENDING and self.waiting_for is not WaitingFor.PAUSED:
+        if self.status is not Status.PENDING and (reopened or self.waiting_for is not WaitingFor.PAUSED):
             self._go_on_after([])
         elif self.steps:
             self._set_back([])

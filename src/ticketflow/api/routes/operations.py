@@ -73,7 +73,11 @@ async def stats(app: App) -> Response:
     return json_response(await app.reads.stats())
 
 
-@router.get("/dead-letters", responses=answers(DeadLetterList, 422, 503), dependencies=[_SUPERVISOR, KnownParameters])
+@router.get(
+    "/dead-letters",
+    responses=answers(DeadLetterList, 422, 503),
+    dependencies=[at_least(Role.AGENT), KnownParameters],
+)
 async def dead_letters(
     app: App,
     kind: LetterKind | None = None,
@@ -90,7 +94,9 @@ async def dead_letters(
 
 
 @router.get(
-    "/dead-letters/{letter_id}", responses=answers(DeadLetterStoryOut, 404, 422, 503), dependencies=[_SUPERVISOR]
+    "/dead-letters/{letter_id}",
+    responses=answers(DeadLetterStoryOut, 404, 422, 503),
+    dependencies=[at_least(Role.AGENT)],
 )
 async def dead_letter(letter_id: UUID, app: App) -> Response:
     """One dead letter with its payload, and what happened to its ticket: errors, retries and changes of status."""

@@ -114,8 +114,11 @@ async def say(
     if_match: IfMatch = None,
     idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
 ) -> Response:
-    """Write a public reply or an internal note. A customer's reply wakes the ticket, and reopens one that was
-    closed."""
+    """Write a public reply or an internal note. A customer's reply wakes the ticket, and reopens one that was closed.
+
+    It counts towards what a caller may send in a minute as a ticket does.
+    """
+    access.limits.admit(calling.principal)
     expected = expected_version(if_match)
     message, ticket = await app.conversation.say(ticket_id, body.kind, body.body, calling, expected, idempotency_key)
     return json_response(asdict(message_for(calling.principal, message)), 201, etag(ticket))
