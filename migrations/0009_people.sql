@@ -12,8 +12,10 @@ create table messages (
   kind       text not null,
   author     text not null,
   body       text not null,
-  created_at timestamptz not null
+  created_at timestamptz not null,
+  author_role text not null generated always as (split_part(author, ':', 1)) stored
 );
+comment on column messages.author_role is 'What of the author a customer may know.';
 comment on table messages is 'What was said about a ticket, in public (reply) or not (note, suggestion); never changed.';
 comment on column messages.seq is 'Of the event in the ticket''s trail.';
 create index messages_by_ticket on messages (ticket_id, seq);
@@ -27,6 +29,11 @@ create or replace function ticketflow_store(t tickets) returns void language sql
     flow_version = $1.flow_version, started_at = $1.started_at, completed_at = $1.completed_at,
     updated_at = $1.updated_at
   where id = $1.id;
+$$;
+
+-- Whether people have the ticket, or had it last, and not the pipeline; the same as Ticket.with_pipeline says the other way round.
+create function ticketflow_has_person(t tickets) returns boolean language sql immutable as $$
+  select $1.lifecycle <> 'new' and not ($1.lifecycle in ('in_progress', 'pending_customer') and $1.assignee = 'pipeline');
 $$;
 
 -- A lease also guards the place and the assignee, where they matter; messages and delayed wake-ups travel along.
@@ -100,6 +107,13 @@ begin
       end if;
       if guard ? 'lifecycle' and (t.lifecycle, t.assignee) is distinct from (guard->>'lifecycle', guard->>'assignee') then
         return jsonb_build_object('status', 'refused', 'reason', 'lifecycle', 'version', t.version, 'ticket_status', t.status);
+      end if;
+      if not guard ? 'lifecycle' and ticketflow_has_person(t) and exists (
+           select from jsonb_array_elements(c->'events')
+           where value->'changes'->'result'->>'disposition' in ('answered', 'escalated')) then
+        -- A worker of the release before would answer the customer in a person's place. To it the lease is lost; whoever
+        -- takes the ticket over makes a suggestion of it.
+        return jsonb_build_object('status', 'refused', 'reason', 'lease', 'version', t.version, 'ticket_status', t.status);
       end if;
       if coalesce((guard->>'release')::boolean, false) then
         delete from leases where leases.ticket_id = tid;
@@ -209,7 +223,9 @@ begin
     if saved->'checkpoint'->'channel_versions' = '{}' then
       saved := null;  -- A restart from the very beginning.
     end if;
-    if saved is not null and not coalesce(args->'flows' ? t.flow_version, true) then
+    -- Nor is one that a person has for a worker of the release before, which does not know what that means.
+    if saved is not null and not coalesce(args->'flows' ? t.flow_version, true)
+       or not args ? 'take_up' and ticketflow_has_person(t) then
       insert into outbox (ticket_id, lane, reason, available_at)
       select t.id, coalesce(args->'lanes'->>t.priority, 'normal'), 'other_flow',
              clock_timestamp() + (args->>'flow_wait_ms')::double precision * interval '1 millisecond'

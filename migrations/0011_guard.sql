@@ -150,7 +150,7 @@ begin
        'exists (select from tickets t where t.id = ticket_id and t.customer_id = (select ticketflow_signed_in_customer()))
         and (event_type in (''created'', ''lifecycle'', ''cancelled'')
              or event_type = ''message'' and payload->>''kind'' = ''reply'')'),
-      ('messages', 'id, ticket_id, seq, kind, author, body, created_at',
+      ('messages', 'id, ticket_id, seq, kind, author_role, body, created_at',
        'exists (select from tickets t where t.id = ticket_id and t.customer_id = (select ticketflow_signed_in_customer()))
         and kind = ''reply''')) shown (name, columns, rows_)
   loop

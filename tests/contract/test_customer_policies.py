@@ -25,7 +25,7 @@ SHOWN = {
     "tickets": "id, customer_id, customer_email, subject, body, channel, status, lifecycle, category, priority, "
     "version, created_at, updated_at, completed_at",
     "events": "id, ticket_id, seq, event_type, created_at",
-    "messages": "id, ticket_id, seq, kind, author, body, created_at",
+    "messages": "id, ticket_id, seq, kind, author_role, body, created_at",
 }
 TRAIL = [
     *(NewEvent(kind, "system", {"note": "secret"}) for kind in EventType if kind is not EventType.CREATED),
@@ -66,7 +66,10 @@ async def told(url: str, customers: Sequence[str]) -> list[UUID]:
             await applied(Commits(gateway), at_version(change.ticket_id, 1, *TRAIL))
     finally:
         await gateway.aclose()
-    message = "insert into messages values (%s, %s, 2, %s, 'agent:mia', 'Switch it off and on.', now())"
+    message = (
+        "insert into messages (id, ticket_id, seq, kind, author, body, created_at)"
+        " values (%s, %s, 2, %s, 'agent:mia', 'Switch it off and on.', now())"
+    )
     with psycopg.connect(url) as owner:
         for change in created:
             for kind in ("reply", "note", "suggestion"):

@@ -49,7 +49,9 @@ LIMITED = {
     ("post", "/tickets"),
     ("post", "/tickets/batch"),
     ("post", "/tickets/{ticket_id}/messages"),
+    ("post", "/tickets/{ticket_id}/transitions/{name}"),
     ("post", "/api/support-ticket"),
+    ("post", "/api/{transition}"),
 }
 OPEN = {("get", "/health"), ("get", "/ready")}
 

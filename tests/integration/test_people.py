@@ -268,6 +268,47 @@ async def test_what_a_customer_says_while_the_ticket_is_paused_is_answered_too(a
     assert model.stats.calls["draft"] == drafts + 1
 
 
+async def test_what_a_customer_says_while_the_first_step_of_a_paused_ticket_runs_is_answered_too(
+    api: Api, model: OpenAIServer
+) -> None:
+    ticket_id = await held_at(api, model, "classify")
+    await api.http.post(f"/tickets/{ticket_id}/pause")
+    await say(api, ticket_id, "It is urgent: the whole street is dark.", CUSTOMER)
+    model.faults.held = []
+    await api.http.post(f"/tickets/{ticket_id}/resume")
+    await ended(api, ticket_id)
+    classified = [event for event in await trail(api, ticket_id) if event["step_name"] == "classify"]
+    assert [event["payload"]["attempt"] for event in classified] == [2]
+
+
+async def test_a_pause_is_over_when_the_customer_reopens_the_ticket(api: Api, model: OpenAIServer) -> None:
+    ticket_id = await held_at(api, model, "draft")
+    await api.http.post(f"/tickets/{ticket_id}/pause")
+    model.faults.held = []
+    await fire(api, ticket_id, "resolve", MIA, reply="It was the cable.")
+    assert (await fire(api, ticket_id, "close", MIA)).waiting_for == "paused"
+    await say(api, ticket_id, "It was not.", CUSTOMER)
+    ticket = await ended(api, ticket_id)
+    assert ticket["lifecycle"] in ("resolved", "escalated")
+
+
+async def test_a_replay_of_an_answered_ticket_suggests_and_says_nothing_to_the_customer(api: Api) -> None:
+    ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops with error 7.")
+    await ended(api, ticket_id)
+    await api.http.post(f"/tickets/{ticket_id}/replay", json={"from_step": "draft"})
+    ticket = await ended(api, ticket_id, lambda ticket: ticket["attempt"] == 2 and ticket["status"] == "completed")
+    assert ticket["result"]["disposition"] == "suggested"
+    assert (await messages(api, ticket_id))[1:] == [("reply", "pipeline"), ("suggestion", "pipeline")]
+
+
+async def test_a_supervisor_who_answers_an_escalated_ticket_of_nobodys_has_it(api: Api) -> None:
+    ticket_id = await api.ticket(subject="Keypad", body="It stays dark.", assignee="mia")
+    await fire(api, ticket_id, "start_work", MIA)
+    assert (await fire(api, ticket_id, "escalate", MIA)).assignee is None
+    assert (await say(api, ticket_id, "I am on it.", KAI)).assignee == "kai"
+    assert (await say(api, ticket_id, "So am I.", MIA)).assignee == "kai"
+
+
 async def test_a_message_that_is_sent_again_is_kept_once(api: Api) -> None:
     ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops.", assignee="mia")
     send = {"url": f"/tickets/{ticket_id}/messages", "headers": {"Idempotency-Key": "k"}}

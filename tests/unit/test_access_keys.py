@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,18 @@ async def test_an_answer_that_is_no_key_set_counts_as_none(keys: KeySet, issuer:
     issuer.answer = answer
     with pytest.raises(KeysUnavailable):
         await keys.key("one")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"kty": "EC", "crv": ["P-256"]}, {"kty": ["EC"]}, {"kty": {}, "crv": 1}, {"kty": "EC", "crv": "P-256", "x": 7}],
+)
+async def test_an_odd_key_beside_good_ones_hurts_none_of_them(
+    keys: KeySet, issuer: Issuer, odd: dict[str, Any]
+) -> None:
+    issuer.keys = [odd | {"kid": "odd"}, ONE.jwk]
+    assert await keys.key("one") is not None
+    assert await keys.key("odd") is None
 
 
 async def test_an_issuer_that_does_not_answer_at_all_is_unavailable(clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -17,6 +18,15 @@ def test_an_error_is_one_line_without_secrets(capsys: pytest.CaptureFixture[str]
     assert fail(StoreUnavailable("cannot reach postgresql://u:hunter2@db/")) == 1
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "ticketflow: cannot reach postgresql://u:[redacted]@db/\n")
+
+
+def test_json_holds_nothing_that_drives_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"subject": "\x9b2J \u202eexe.\u2066 \x7f é"}
+    console.say_json(said)
+    shown = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert "é" in shown
+    assert json.loads(shown) == said
 
 
 def test_invalid_input_says_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:

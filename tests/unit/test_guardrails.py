@@ -138,6 +138,9 @@ def test_the_holding_replies_pass_their_own_guardrails(occasion: Occasion) -> No
         ("The refund has already been sent to your card.", "promises money without approval"),
         ("Refund approved!", "promises money without approval"),
         ("Consider it refunded.", "promises money without approval"),
+        ("Consider the full amount already on its way to your card.", "promises money without approval"),
+        ("The charge has been reversed.", "promises money without approval"),
+        ("I have taken 20% off.", "promises money without approval"),
         ("Your money was refunded yesterday.", "promises money without approval"),
         ("You get 20% off your next order.", "promises money without approval"),
         ("You are entitled to compensation.", "promises money without approval"),
@@ -357,6 +360,8 @@ def test_an_honest_question_is_asked(text: str) -> None:
     "text",
     [
         "Could you tell us your password?",
+        "What is the code that your bank just texted you?",
+        "Which code did we just send to your phone?",
         "What is your password?",
         "What's the PIN that you use at the door?",
         "And your PIN?",

@@ -117,7 +117,8 @@ def _usable(document: Any) -> Mapping[str, jwt.PyJWK]:
 def _key(described: Any) -> jwt.PyJWK | None:
     if not isinstance(described, dict) or not isinstance(described.get("kid"), str):
         return None
-    algorithm = _ALGORITHMS.get((described.get("kty"), described.get("crv")))
+    kind = described.get("kty"), described.get("crv")
+    algorithm = _ALGORITHMS.get(kind) if all(isinstance(part, str | None) for part in kind) else None
     if algorithm is None or described.get("alg", algorithm) != algorithm or described.get("use", "sig") != "sig":
         return None
     try:

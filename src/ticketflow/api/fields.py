@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
 
+from ticketflow.access.subjects import is_subject
+
 MAX_METADATA_BYTES = 16_384
 _EMAIL = r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}"
 
@@ -25,6 +27,12 @@ def _storable(text: str) -> str:
 def _filled(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
+    return text
+
+
+def _person(text: str) -> str:
+    if not is_subject(text):
+        raise ValueError("must be a name: printable, no spaces around it, and none of Ticketflow's own")
     return text
 
 
@@ -68,7 +76,9 @@ Subject = Annotated[str, StringConstraints(min_length=1, max_length=500, strict=
 Body = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strict=True), _Storable, _Filled]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True), _Storable, _Filled]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50, strict=True), _Storable, _Filled]
-PersonName = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True), _Storable, _Filled]
+PersonName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, strict=True), _Storable, AfterValidator(_person)
+]
 TeamName = Annotated[str, StringConstraints(min_length=1, max_length=100), _Storable]
 SearchWords = Annotated[str, StringConstraints(min_length=1, max_length=200), _Storable]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=200, strict=True), _Storable, _Filled]

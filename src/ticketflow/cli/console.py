@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -33,9 +34,14 @@ err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stder
 _JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
+_DRIVES_TERMINALS = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What JSON lets through and a terminal may obey: delete, C1 controls, and overrides of the direction of text."""
+
+
 def say_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(value, option=_JSON).decode() + "\n")
+    """One JSON document on stdout, with what could drive a terminal escaped."""
+    document = orjson.dumps(value, option=_JSON).decode()
+    sys.stdout.write(_DRIVES_TERMINALS.sub(lambda found: f"\\u{ord(found[0]):04x}", document) + "\n")
 
 
 def plain(text: object) -> str:

@@ -30,15 +30,16 @@ class Again:
         """``change``, and the pipeline's new beginning after its events.
 
         What a worker has in hand is dropped: it answers what the customer has gone beyond. A ticket that waits for a
-        worker, or that a person has paused, goes on waiting; where no step of it is done, it begins with all that was
-        said anyway, and ``change`` stays as it is. A pause ends when the ticket is reopened: whoever paused it is done
-        with it.
+        worker, or that a person has paused, goes on waiting; where no step of it is done or under way, it begins with
+        all that was said anyway, and ``change`` stays as it is. A pause ends when the ticket is reopened: whoever
+        paused it is done with it.
         """
         reopened = any(event.payload.get("transition") == Move.REOPEN for event in change.events)
         paused = ticket.waiting_for is WaitingFor.PAUSED and not reopened
         waits = ticket.status is Status.PENDING or paused
         events = await self._reads.events(ticket.id, **({} if waits else {"limit": 1})) or []
-        if waits and not lineage(events):
+        # The first step of a paused ticket may be with a worker, who would keep what it makes of the older words.
+        if waits and not (lineage(events) or (paused and ticket.started_at is not None)):
             return change
         first = fold(events[:1])
         restart = Restart(None)

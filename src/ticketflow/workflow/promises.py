@@ -50,7 +50,9 @@ _OUTRIGHT = re.compile(
     r"\bwe(?:'ll| will| shall| are going to|'re going to)? (?:cover|pay for|pay (?:your|the))\b|\brefund follows\b"
     r"|\bmoney (?:will be|is|comes) (?:\w+ ){0,2}?back\b|\byou (?:don't|do not) (?:have|need) to pay\b"
     r"|\bübernehmen (?:\w+ ){0,3}?kosten\b|\bzahlen (?:ihnen|den schaden)\b|\bà notre charge\b"
-    r"|\bargent sera (?:\w+ ){0,2}?retour\b",
+    r"|\bargent sera (?:\w+ ){0,2}?retour\b"
+    r"|\b(?:amount|sum|charge|payment)\b[^.!?\n]{0,25}\b(?:on (?:its|the) way|reversed|back (?:to|on) your)\b"
+    r"|\btak(?:en|e|ing) \d+\s?% off\b",
     re.IGNORECASE,
 )
 _MONEY_WORD = re.compile(_MONEY, re.IGNORECASE)

@@ -29,7 +29,7 @@ _LANGUAGES = tuple(
             r"|answer)s?|(?:card|credit card) (?:number|details|data|verification\w*)|digits|maiden name|(?:private"
             r"|api|recovery) keys?|one-?time[ -]?(?:code|pass\w*)|(?:verification|authentication|authenticator|sms"
             r"|text|access|log-?in|backup|recovery|two-(?:factor|step)|2fa|mfa) ?-?codes?|codes? (?:that "
-            r"|which )?(?:we|you|was|were|has|have|on the back|from)|sides of (?:your|the) card",
+            r"|which )?(?:we|you|your|my|the|did|just|was|were|has|have|on the back|from)|sides of (?:your|the) card",
         ),
         (
             r"wie (?:ist|lautet|lauten|war)|was ist|welche|nenn|schick|send|geb|gib|teil|mitteil|angeb|mitzuteil"

@@ -149,10 +149,10 @@ class ModelTicket(Worked):
             self._begin_again(reopened)
 
     def _begin_again(self, reopened: bool) -> None:
-        """With all that was said; a ticket that waits, and of which no step is done, does so anyway."""
+        """With all that was said; a ticket that waits, and of which no step is done or under way, does so anyway."""
         if self.status is not Status.PENDING and (reopened or self.waiting_for is not WaitingFor.PAUSED):
             self._go_on_after([])
-        elif self.steps:
+        elif self.steps or (self.started and self.waiting_for is WaitingFor.PAUSED):
             self._set_back([])
             self.holder, self.letters = None, 0
             self.version += 1

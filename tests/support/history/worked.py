@@ -38,6 +38,8 @@ class Worked(Standing):
     result: bool = False
     error: bool = False
     copies: int = 0
+    started: bool = False
+    """A worker has had it once."""
 
     @property
     def columns(self) -> Columns:
@@ -68,7 +70,7 @@ class Worked(Standing):
             lost = [name for name in self.holder.lost if name != worker]
             if not self.holder.released and self.holder.worker != worker:
                 lost = [name for name in lost if name != self.holder.worker] + [self.holder.worker]
-        self.status = Status.PROCESSING
+        self.status, self.started = Status.PROCESSING, True
         self.holder = Holder(token, worker, lost, len(lost))
         self.version += 1
         if takes_up:

@@ -40,10 +40,11 @@ async def aggregate(ticket_id: UUID, app: App, who: Who) -> Response:
     return _aggregate(await app.inspect.ticket(ticket_id, who), who)
 
 
-@router.post("/{transition}", responses=answers(AggregateOut, 400, 403, 404, 409, 413, 415, 422, 503))
-async def fire(transition: str, body: AggregateBody, app: App, calling: Calling) -> Response:
+@router.post("/{transition}", responses=answers(AggregateOut, 400, 403, 404, 409, 413, 415, 422, 429, 503))
+async def fire(transition: str, body: AggregateBody, app: App, access: AccessRules, calling: Calling) -> Response:
     """Fire a transition, as ``POST /tickets/{id}/transitions/{name}`` does."""
     move = known_move(transition)
+    access.limits.admit(calling.principal)
     ticket = await app.transitions.fire(body.aggregate_id, move, checked(move, body.data), calling)
     return _aggregate(ticket, calling.principal)
 

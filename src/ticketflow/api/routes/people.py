@@ -67,12 +67,14 @@ async def transitions(ticket_id: UUID, app: App, who: Who) -> Response:
 
 
 @router.post(
-    "/transitions/{name}", responses=answers(TicketOut | CustomerTicketOut, 400, 403, 404, 409, 412, 413, 415, 422, 503)
+    "/transitions/{name}",
+    responses=answers(TicketOut | CustomerTicketOut, 400, 403, 404, 409, 412, 413, 415, 422, 429, 503),
 )
 async def fire(
     ticket_id: UUID,
     name: str,
     app: App,
+    access: AccessRules,
     calling: Calling,
     body: TransitionBody | None = None,
     if_match: IfMatch = None,
@@ -80,6 +82,7 @@ async def fire(
     """Move the ticket: assign, start_work, escalate, request_info, customer_reply, resolve, resolve_escalated, close or
     reopen. A 409 lists what the caller can do instead."""
     move = known_move(name)
+    access.limits.admit(calling.principal)
     data = checked(move, body.data if body is not None else {})
     ticket = await app.transitions.fire(ticket_id, move, data, calling, expected_version(if_match))
     return json_response(ticket_json(ticket, calling.principal), headers=etag(ticket))
