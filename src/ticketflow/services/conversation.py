@@ -50,9 +50,9 @@ class Conversation:
         """Keep a message, and do what follows from it. With an ``idempotency_key`` the same message is kept once.
 
         A customer's reply wakes the ticket: one that waits for it goes on, one that was resolved or closed is
-        reopened, and what the pipeline is just answering is answered anew. A person of ours who replies has the ticket
-        from then on. Raises ``NotFound``, ``Forbidden``, ``Invalid`` for a key that comes back with another text, and
-        ``StaleVersion``.
+        reopened, and what the pipeline is just answering is answered anew. A person of ours who replies has a ticket
+        from then on that is new, in progress with the pipeline, or escalated and nobody's. Raises ``NotFound``,
+        ``Forbidden``, ``Invalid`` for a key that comes back with another text, and ``StaleVersion``.
         """
         who = caller.principal
         if who.is_customer and kind is not MessageKind.REPLY:
