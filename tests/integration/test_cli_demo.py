@@ -98,7 +98,8 @@ def test_an_interrupted_demo_leaves_no_process_and_no_database_behind(cli: Cli, 
         assert demo.stderr is not None
         assert any("killed worker" in line for line in demo.stderr)
         assert len(ground.databases()) == 1
-        assert sum("ticketflow.cli.demo.worker" in line for line in ground.processes()) >= 2
+        # Others may have been killed by now, and be on their way back.
+        assert any("ticketflow.cli.demo.worker" in line for line in ground.processes())
         demo.send_signal(signal.SIGINT)
         _, rest = demo.communicate(timeout=60)
     assert demo.returncode != 0

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def guarded(bare_database_url: str) -> AsyncIterator[Api]:
-    async with served(guarded_settings(bare_database_url)) as api:
+    async with served(guarded_settings(bare_database_url, customer_intake_per_minute=6000)) as api:
         yield api
 
 

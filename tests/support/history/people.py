@@ -136,7 +136,7 @@ class People(History):
     def claim_again(self, args: Any) -> None:
         [claim] = args["claims"]
         token, ticket = UUID(claim["token"]), self.named(claim["ticket_id"])
-        expected = ticket.claim_answer(args["flows"], claim["takeover"], token)
+        expected = ticket.claim_answer(args["flows"], claim["takeover"], token, "take_up" in args)
         if expected == "other_flow" or (expected == "claimed" and not ticket.holds(token)):
             return  # No repetition, but a new claim.
         [answer] = self.do(self.site.wire.again("ticketflow_claim", args))

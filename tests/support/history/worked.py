@@ -47,13 +47,15 @@ class Worked(Standing):
 
     # Leases ------------------------------------------------------------------------------------------------------
 
-    def claim_answer(self, flows: Sequence[str], takeover: bool, token: UUID) -> str:
+    def claim_answer(self, flows: Sequence[str], takeover: bool, token: UUID, takes_up: bool = True) -> str:
+        """``takes_up``: the worker knows of the lifecycle; to one that does not, no ticket of a person is given."""
         if self.status not in (Status.PENDING, Status.PROCESSING):
             return "not_claimable"
         holder = self.holder
         if holder and holder.token != token and not holder.expired and not takeover:
             return "held"
-        if self.steps and self.flow not in flows:
+        with_person = self.place != "new" and not self.with_pipeline
+        if (self.steps and self.flow not in flows) or (with_person and not takes_up):
             return "other_flow"
         return "claimed"
 

@@ -60,8 +60,12 @@ class Workers(History):
 
     @act(2, number=TICKETS, worker=st.integers(0, len(WORKERS) - 1), takeover=st.booleans(), late=RARELY)
     def claim(self, number: int, worker: int, takeover: bool, late: bool = True) -> None:
-        flows = list(WORKERS.values())[worker]
-        ticket = self.ticket(number, lambda ticket: late or ticket.claim_answer(flows, takeover, NOBODY) == "claimed")
+        name, flows = list(WORKERS.items())[worker]
+
+        def wanted(ticket: ModelTicket) -> bool:
+            return late or ticket.claim_answer(flows, takeover, NOBODY, name != OLD) == "claimed"
+
+        ticket = self.ticket(number, wanted)
         answer = self.do(self.site.workers[worker].claim(ticket.id, takeover=takeover))
         self.check(unchanged=not self.answered(ticket, worker, takeover, answer))
 
@@ -91,7 +95,7 @@ class Workers(History):
     def answered(self, ticket: ModelTicket, worker: int, takeover: bool, answer: Any) -> bool:
         """Returns whether the claim changed anything."""
         name, flows = list(WORKERS.items())[worker]
-        match ticket.claim_answer(flows, takeover, NOBODY):
+        match ticket.claim_answer(flows, takeover, NOBODY, name != OLD):
             case "not_claimable":
                 assert answer == NotClaimable(ticket.status)
                 return False
