@@ -143,7 +143,12 @@ PLANTS = (
     Plant(Rule.DEAD_LETTER_OWNER, "answered without checkpoints", LETTER),
     Plant(Rule.STRAY, "no ticket", "insert into outbox (ticket_id, lane, reason) values (%(id)s, 'normal', 'x')"),
     Plant(Rule.WAKER, "asked", "update tickets set waiting_for = 'godot' where id = %(id)s", (Rule.FOLD,)),
-    Plant(Rule.WAKER, "asked", set_by_event("assignee", "mia", "payload->>'transition' = 'request_info'")),
+    Plant(
+        Rule.WAKER,
+        "asked",
+        set_by_event("lifecycle", "escalated", "payload->>'transition' = 'request_info'"),
+        (Rule.LIFECYCLE,),
+    ),
     Plant(Rule.WAKER, "asked", set_by_event("waiting_for", "retry", "changes->>'waiting_for' = 'customer'")),
     Plant(Rule.TIMER_OWNER, "closed", CLOSE),
     Plant(Rule.TIMER_OWNER, "reopened", CLOSE),

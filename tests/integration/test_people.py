@@ -238,6 +238,23 @@ async def test_the_pipeline_asks_waits_and_answers_with_what_the_customer_replie
         assert (thanked["lifecycle"], thanked["result"]["disposition"]) == ("resolved", "answered")
 
 
+async def test_a_person_who_replies_while_the_customer_is_asked_has_the_ticket_and_gets_a_suggestion(
+    database_url: str,
+) -> None:
+    async with at_work(database_url, None, reply_settle_seconds=0.05) as api:
+        ticket_id = await api.ticket(
+            subject="Where is my parcel?", body="I ordered a Badger lock last week and it has not arrived yet."
+        )
+        await ended(api, ticket_id, lambda ticket: ticket["waiting_for"] == "customer")
+        assert (await say(api, ticket_id, "I look after you now. Which colour is it?", MIA)).assignee == "mia"
+        await say(api, ticket_id, "Blue, and the order is CL-48102.", CUSTOMER)
+        done = await ended(api, ticket_id)
+        assert (done["lifecycle"], done["assignee"]) == ("in_progress", "mia")
+        assert done["result"]["disposition"] == "suggested"
+        said = [author for kind, author in await messages(api, ticket_id) if kind == "reply"]
+        assert said == ["customer:cus_1", "pipeline", "agent:mia", "customer:cus_1"]
+
+
 async def test_a_question_that_was_cancelled_and_is_tried_again_still_stands(database_url: str) -> None:
     async with at_work(database_url, None, reply_settle_seconds=0.05) as api:
         ticket_id = await api.ticket(

@@ -213,7 +213,7 @@ PLANTED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("completed", without_event(11), "version is the last seq"),
     ("waiting for its retry", beside(timers=[]), "a waiting ticket has something that wakes it"),
     ("waiting for its retry", beside(timers=[{"kind": "other"}]), "a waiting ticket has something that wakes it"),
-    ("asked the customer", with_row(assignee="mia"), "a waiting ticket has something that wakes it"),
+    ("asked the customer", with_row(lifecycle="in_progress"), "a waiting ticket has something that wakes it"),
     ("asked the customer", beside(messages=[]), "a message and its event belong together"),
     (
         "completed",

@@ -17,7 +17,6 @@ from ticketflow.domain.change import TimerKind
 from ticketflow.domain.events import DERIVED_COLUMNS, Event, EventType, fold
 from ticketflow.domain.lifecycle import Place
 from ticketflow.domain.replay import lineage
-from ticketflow.domain.roles import PIPELINE
 from ticketflow.domain.tickets import TERMINAL, Status, WaitingFor
 
 _MOMENTS = ("created_at", "updated_at", "started_at", "completed_at")
@@ -155,9 +154,9 @@ def _waker_problems(record: Mapping[str, Any]) -> Iterator[Problem]:
         yield Rule.WAKER, f"timers {kinds}"
     if status == Status.WAITING and waiting_for not in list(WaitingFor):
         yield Rule.WAKER, f"waits for {waiting_for}"
-    place, assignee = record["ticket"]["lifecycle"], record["ticket"]["assignee"]
-    if waiting_for == WaitingFor.CUSTOMER and (place, assignee) != (Place.PENDING_CUSTOMER, PIPELINE):
-        yield Rule.WAKER, f"waits for the customer while {place} with {assignee}"
+    place = record["ticket"]["lifecycle"]
+    if waiting_for == WaitingFor.CUSTOMER and place != Place.PENDING_CUSTOMER:
+        yield Rule.WAKER, f"waits for the customer while {place}"
     owned = {TimerKind.RETRY: waits_for_retry, TimerKind.CLOSE: place == Place.RESOLVED}
     for kind in kinds:
         if not owned.get(kind, False):

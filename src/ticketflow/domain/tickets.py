@@ -116,6 +116,11 @@ class Ticket:
         return self.lifecycle in AT_WORK and self.assignee == PIPELINE
 
     @property
+    def listens(self) -> bool:
+        """Whether the pipeline goes on with what the customer says next."""
+        return self.with_pipeline or self.waiting_for is WaitingFor.CUSTOMER
+
+    @property
     def at_rest(self) -> bool:
         """Whether the pipeline has nothing to do until somebody comes."""
         return self.status in TERMINAL or self.waiting_for is WaitingFor.CUSTOMER

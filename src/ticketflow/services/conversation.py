@@ -14,7 +14,7 @@ from ticketflow.domain.events import NewEvent
 from ticketflow.domain.firing import fired, said
 from ticketflow.domain.ids import NAMESPACE, joined
 from ticketflow.domain.lifecycle import Move, Place, after
-from ticketflow.domain.roles import PIPELINE, THE_SYSTEM, Principal, Role
+from ticketflow.domain.roles import THE_SYSTEM, Principal, Role
 from ticketflow.domain.tickets import Ticket
 from ticketflow.services.again import Again
 from ticketflow.services.caller import Caller
@@ -51,7 +51,7 @@ class Conversation:
 
         A customer's reply wakes the ticket: one that waits for it goes on, one that was resolved or closed is
         reopened, and what the pipeline is just answering is answered anew. A person of ours who replies has a ticket
-        from then on that is new, in progress with the pipeline, or escalated and nobody's. Raises ``NotFound``,
+        from then on that is new, with the pipeline, or escalated and nobody's. Raises ``NotFound``,
         ``Forbidden``, ``Invalid`` for a key that comes back with another text, and ``StaleVersion``.
         """
         who = caller.principal
@@ -104,8 +104,9 @@ class Conversation:
 
 
 def wakes(ticket: Ticket) -> bool:
-    """Whether the pipeline answers what the customer says now: not while a person has the ticket, or is to have it."""
-    return ticket.lifecycle in (Place.NEW, Place.RESOLVED, Place.CLOSED) or ticket.with_pipeline
+    """Whether the pipeline works on what the customer says now. Not while a person has the ticket or is to have it, but
+    for the answer to its own question: of that it makes a suggestion."""
+    return ticket.lifecycle in (Place.NEW, Place.RESOLVED, Place.CLOSED) or ticket.listens
 
 
 def _woken(ticket: Ticket, caller: Caller) -> list[NewEvent]:
@@ -135,7 +136,7 @@ def _taken_on(ticket: Ticket, caller: Caller) -> list[NewEvent]:
 def _taken_by(ticket: Ticket, kind: MessageKind, who: Principal) -> str | None:
     """A reply by one of us takes a ticket from the pipeline, and one that waits for a supervisor and is nobody's."""
     ours = kind is MessageKind.REPLY and not who.is_customer
-    free = (ticket.lifecycle, ticket.assignee) in ((Place.IN_PROGRESS, PIPELINE), (Place.ESCALATED, None))
+    free = ticket.with_pipeline or (ticket.lifecycle, ticket.assignee) == (Place.ESCALATED, None)
     return who.subject if ours and free else None
 
 

@@ -173,7 +173,7 @@ def require(move: Move, ticket: Ticket) -> None:
 def retry_change(ticket: Ticket, caller: Caller, letter_id: UUID | None = None) -> Change:
     """The next attempt, from where the last one stopped, which may be a question that the customer has not answered
     yet. ``letter_id``: the dead letter that is redriven by it."""
-    asked = ticket.lifecycle is Place.PENDING_CUSTOMER and ticket.with_pipeline and ticket.status is Status.CANCELLED
+    asked = ticket.lifecycle is Place.PENDING_CUSTOMER and ticket.status is Status.CANCELLED
     changes = {
         "status": Status.WAITING if asked else Status.PENDING,
         "waiting_for": WaitingFor.CUSTOMER if asked else None,

@@ -108,7 +108,7 @@ class Transitions:
             timers=[Timer(TimerKind.CLOSE, self._close_after)] if resolves and self._close_after is not None else [],
             cancel_timers=[TimerKind.CLOSE] if move is Move.CLOSE else [],
         )
-        wakes = move is Move.REOPEN or (move is Move.CUSTOMER_REPLY and ticket.with_pipeline)
+        wakes = move is Move.REOPEN or (move is Move.CUSTOMER_REPLY and ticket.listens)
         return await self._again.after(change, ticket, caller) if wakes else change
 
 

@@ -54,7 +54,7 @@ class ModelTicket(Worked):
 
     def retry(self) -> None:
         self._ask_for_another_attempt()
-        if self.status is Status.CANCELLED and (self.place, self.assignee) == ("pending_customer", PIPELINE):
+        if self.status is Status.CANCELLED and self.place == "pending_customer":
             # The question still stands.
             self.status, self.waiting_for = Status.WAITING, WaitingFor.CUSTOMER
             self.version += 1
@@ -108,7 +108,7 @@ class ModelTicket(Worked):
     # What people say and where they move it ----------------------------------------------------------------------
 
     def transition(self, move: str, role: str, subject: str, assignee: str | None, says: bool) -> None:
-        was_with_pipeline = self.with_pipeline
+        listened = self.listens
         if says:
             self.hear("reply", "customer:cus_1" if move in ("customer_reply", "reopen") else f"{role}:{subject}")
             self.version += 1
@@ -118,7 +118,7 @@ class ModelTicket(Worked):
             self.timers.pop(TimerKind.CLOSE)
         if move in ("resolve", "resolve_escalated"):
             self.timers[TimerKind.CLOSE] = Timer(due=False)
-        if move == "reopen" or (move == "customer_reply" and was_with_pipeline):
+        if move == "reopen" or (move == "customer_reply" and listened):
             self._begin_again(reopened=move == "reopen")
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class ModelTicket(Worked):
             self.version += self.take_on(subject)
 
     def _answer_the_customer(self, subject: str) -> None:
-        again = self.with_pipeline or self.place in ("new", "resolved", "closed")
+        again = self.listens or self.place in ("new", "resolved", "closed")
         if self.place == "resolved":
             self.close()
         reopened = self.place == "closed"
@@ -156,6 +156,10 @@ class ModelTicket(Worked):
             self._set_back([])
             self.holder, self.letters = None, 0
             self.version += 1
+
+    @property
+    def listens(self) -> bool:
+        return self.with_pipeline or self.waiting_for is WaitingFor.CUSTOMER
 
     @property
     def with_a_person(self) -> bool:

@@ -67,7 +67,7 @@ class Standing:
 
     def take_on(self, subject: str) -> int:
         """A person of ours has answered the customer."""
-        if (self.place, self.assignee) in (("in_progress", PIPELINE), ("escalated", None)):
+        if self.with_pipeline or (self.place, self.assignee) == ("escalated", None):
             self.assignee = subject
         elif self.place == "new":
             self.place, self.assignee = "in_progress", subject
