@@ -267,6 +267,45 @@ async def test_after_an_outage_the_first_to_be_back_takes_nothing_from_those_who
     assert await beat(first) == 1
 
 
+class SlowTake:
+    """A gateway whose take reaches the database only once its caller has given it up, or waits for it."""
+
+    def __init__(self, gateway: PostgresGateway) -> None:
+        self._gateway = gateway
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+        self.taken: asyncio.Task[Any] | None = None
+
+    async def call(self, function: str, args: Any) -> Any:
+        if function == "ticketflow_queue_take":
+            self.asked.set()
+            self.taken = asyncio.create_task(self._late(args))
+            return await asyncio.shield(self.taken)
+        answer = await self._gateway.call(function, args)
+        if function == "ticketflow_queue_leave":
+            self.left.set()
+        return answer
+
+    async def _late(self, args: Any) -> Any:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await self.left.wait()
+        return await self._gateway.call("ticketflow_queue_take", args)
+
+
+async def test_a_take_that_was_under_way_leaves_nothing_with_a_consumer_that_is_gone(
+    gateway: PostgresGateway, database_url: str
+) -> None:
+    await EmbeddedBroker(gateway, timedelta(seconds=30)).publish([message()])
+    slow = SlowTake(gateway)
+    async with EmbeddedBroker(cast(Gateway, slow), timedelta(seconds=30)).consume(1):
+        await slow.asked.wait()
+    assert slow.taken is not None
+    await slow.taken
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select consumer from queue_messages").fetchall() == [(None,)]
+
+
 async def test_silence_is_noticed_within_the_time_that_was_promised(gateway: PostgresGateway) -> None:
     promised = timedelta(seconds=30)
     async with EmbeddedBroker(gateway, promised).consume(1) as consumer:

@@ -124,6 +124,7 @@ class EmbeddedConsumer:
         self.inbox: Inbox[EmbeddedDelivery] = Inbox(credit)
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
+        self._taking: asyncio.Task[int] | None = None
 
     async def next(self) -> Delivery:
         return await self.inbox.next()
@@ -159,6 +160,9 @@ class EmbeddedConsumer:
 
     async def leave(self) -> None:
         """Forget what is done, give back the rest."""
+        if self._taking is not None:
+            # One that is under way would take in the name of somebody who has left, for nobody to work on.
+            await asyncio.gather(self._taking, return_exceptions=True)
         if self._done:
             await self._gateway.call(
                 "ticketflow_queue_take", {"consumer": self._id, "done": list(self._done), "lanes": {}}
@@ -173,7 +177,8 @@ class EmbeddedConsumer:
                 if loop.time() >= next_beat:
                     await self._beat()
                     next_beat = loop.time() + self.beat_every.total_seconds()
-                took = await self._take()
+                self._taking = asyncio.create_task(self._take())
+                took = await asyncio.shield(self._taking)
             except StoreUnavailable as error:
                 log.warning("broker.unavailable", error=str(error))
                 # A lost answer may have left messages in our name that we never saw: the next beat gives them back.
