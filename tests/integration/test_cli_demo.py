@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.cli import Cli
-from tests.support.processes import clean_environment
+from tests.support.processes import clean_environment, until
 from tests.support.services import as_role
 
 MARK = "DEMO_UNDER_TEST"
@@ -98,8 +98,9 @@ def test_an_interrupted_demo_leaves_no_process_and_no_database_behind(cli: Cli, 
         assert demo.stderr is not None
         assert any("killed worker" in line for line in demo.stderr)
         assert len(ground.databases()) == 1
-        # Others may have been killed by now, and be on their way back.
-        assert any("ticketflow.cli.demo.worker" in line for line in ground.processes())
+        # All may have been killed by now, and be on their way back.
+        worker = "ticketflow.cli.demo.worker"
+        until(lambda: any(worker in line for line in ground.processes()), 30, "a worker to be there")
         demo.send_signal(signal.SIGINT)
         _, rest = demo.communicate(timeout=60)
     assert demo.returncode != 0
