@@ -14,6 +14,7 @@ from tests.support.access import bearer, guarded_settings
 from tests.support.api import Api, a_ticket, served
 from ticketflow.domain.lifecycle import NET, Move, Place, after, enabled, marking
 from ticketflow.domain.roles import Principal, Role, held
+from ticketflow.domain.tickets import Ticket
 from ticketflow.services.caller import Caller
 
 OWNER = "cus_1"
@@ -106,8 +107,23 @@ async def test_the_options_are_what_the_api_then_lets_the_caller_do(guarded: Api
         assert {each["name"] for each in answer.json()["others"]} == set(Move) - set(possible)
 
 
-async def test_of_fifty_agents_who_assign_a_ticket_at_once_one_succeeds(guarded: Api) -> None:
+async def test_of_fifty_agents_who_assign_a_ticket_at_once_one_succeeds(
+    guarded: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ticket_id = await standing_in(guarded, Place.NEW)
+    look, looked, everybody = guarded.app.reads.ticket, 0, asyncio.Event()
+
+    async def together(wanted: UUID) -> Ticket | None:
+        """Nobody decides before all fifty have seen the ticket as it is."""
+        nonlocal looked
+        found = await look(wanted)
+        looked += 1
+        if looked == 50:
+            everybody.set()
+        await everybody.wait()
+        return found
+
+    monkeypatch.setattr(guarded.app.reads, "ticket", together)
     answers = await asyncio.gather(
         *(
             guarded.http.post(
