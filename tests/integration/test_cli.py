@@ -175,9 +175,9 @@ def test_bench_prints_ratios_and_calls_as_json(cli: Cli, database: str) -> None:
         done = cli("bench", "durable-steps", "--rounds", "1", "--tickets", "6", "--in-flight", "3", **choice)
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout)["rows"]
-    assert all(rate["min"] > 0 for rate in row["tickets_per_second"].values())
-    assert set(row["ratios"]) == {"to_langgraph_postgres_saver", "to_langgraph_no_saver"}
-    calls = row["database_calls_per_ticket"]["alone_by_function"]
+    assert all(figure["min"] > 0 for figure in row["figures"].values())
+    assert {"to_langgraph_postgres_saver", "to_langgraph_no_saver"} <= row["figures"].keys()
+    calls = row["details"]["database_calls_alone_by_function"]
     assert calls["ticketflow_claim"] == 1
     assert calls["ticketflow_commit"] == 6
 
@@ -186,8 +186,8 @@ def test_bench_tells_how_long_a_killed_workers_tickets_stand_still(cli: Cli) -> 
     done = cli("bench", "takeover", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     [row] = json.loads(done.stdout)["rows"]
-    assert (row["in_flight"], set(row["seconds"])) == (100, {"embedded"})
-    assert row["seconds"]["embedded"]["median"] > 0
+    assert (row["setting"]["in_flight"], set(row["figures"])) == (100, {"embedded_seconds"})
+    assert row["figures"]["embedded_seconds"]["median"] > 0
 
 
 def test_bench_knows_its_rows(cli: Cli) -> None:

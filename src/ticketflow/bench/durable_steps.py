@@ -8,16 +8,15 @@ compiled steps, without queue, claim, trail or settlement, with as many tickets 
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from ticketflow.bench.frame import Bench, Goal, Measurement, Spread
 from ticketflow.bench.stand_ins import TEXT, Unrecorded, ticket, tools
 from ticketflow.broker.embedded import EmbeddedBroker
 from ticketflow.broker.relay import Relay
@@ -39,12 +38,7 @@ from ticketflow.workflow.state import FLOW_VERSION, RunContext
 
 OURS, STOCK, BARE = "ticketflow", "langgraph_postgres_saver", "langgraph_no_saver"
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    tickets: int = 400
-    in_flight: int = 50
-    rounds: int = 5
+ALONE_TICKETS = 20
 
 
 class CountingGateway:
@@ -69,57 +63,47 @@ Contender = Callable[[int, int], Awaitable[float]]
 """Runs so many tickets with so many in flight and returns the seconds that it took."""
 
 
-async def measure(database: Callable[[], Any], plan: Plan) -> dict[str, Any]:
-    """Run the contenders in turn, round by round. ``database`` gives the URL of an empty one, as a context."""
+async def measure(bench: Bench) -> Measurement:
+    """Run the contenders in turn, round by round."""
+    plan = bench.plan
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(_ours(await stack.enter_async_context(database())))
+        ours = await stack.enter_async_context(_ours(await stack.enter_async_context(bench.database())))
         contenders: dict[str, Contender] = {
             OURS: ours.run,
-            STOCK: await stack.enter_async_context(_stock(await stack.enter_async_context(database()))),
+            STOCK: await stack.enter_async_context(_stock(await stack.enter_async_context(bench.database()))),
             BARE: _bare(),
         }
         for contender in contenders.values():
             await contender(plan.in_flight, plan.in_flight)
         ours.calls.clear()
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        crowded = []
         for _ in range(plan.rounds):
             for name, contender in contenders.items():
                 seconds[name].append(await contender(plan.tickets, plan.in_flight))
-        crowded = sum(ours.calls.values()) / (plan.tickets * plan.rounds)
-        ours.calls.clear()
-        await ours.run(20, 1)
-        alone = dict(ours.calls)
+            crowded.append(sum(ours.calls.values()) / plan.tickets)
+            ours.calls.clear()
+        await ours.run(ALONE_TICKETS, 1)
+        alone = {name: round(count / ALONE_TICKETS, 2) for name, count in sorted(ours.calls.items())}
     rates = {name: [plan.tickets / second for second in row] for name, row in seconds.items()}
-    return {
-        "row": "durable six-step tickets per second",
-        "tickets_a_round": plan.tickets,
-        "in_flight": plan.in_flight,
-        "rounds": plan.rounds,
-        "tickets_per_second": {name: _spread(row) for name, row in rates.items()},
-        "ratios": {
-            "to_langgraph_postgres_saver": _ratio(rates[OURS], rates[STOCK]),
-            "to_langgraph_no_saver": _ratio(rates[OURS], rates[BARE]),
+    return Measurement(
+        what="durable six-step tickets per second, one worker process",
+        setting={"tickets_a_round": plan.tickets, "in_flight": plan.in_flight, "rounds": plan.rounds},
+        figures={
+            **{f"{name}_tickets_per_second": Spread.of(row) for name, row in rates.items()},
+            "to_langgraph_postgres_saver": Spread.of_ratios(rates[OURS], rates[STOCK]),
+            "to_langgraph_no_saver": Spread.of_ratios(rates[OURS], rates[BARE]),
+            "database_calls_alone": Spread.of([sum(alone.values())]),
+            "database_calls_in_flight": Spread.of(crowded),
         },
-        "targets": {"to_langgraph_postgres_saver": 3.0, "to_langgraph_no_saver": 0.5},
-        "database_calls_per_ticket": {
-            "alone": round(sum(alone.values()) / 20, 2),
-            "alone_by_function": {name: round(count / 20, 2) for name, count in sorted(alone.items())},
-            "at_full_load": round(crowded, 2),
-        },
-    }
-
-
-def _spread(values: list[float], digits: int = 1) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), digits),
-        "min": round(min(values), digits),
-        "max": round(max(values), digits),
-    }
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    """Round by round, so that a machine that slows down for a while slows both sides of a ratio."""
-    return _spread([a / b for a, b in zip(ours, theirs, strict=True)], digits=2)
+        goals=[
+            Goal("to_langgraph_postgres_saver", at_least=3),
+            Goal("to_langgraph_no_saver", at_least=0.5),
+            Goal("database_calls_alone", at_most=9),
+            Goal("database_calls_in_flight", at_most=1),
+        ],
+        details={"database_calls_alone_by_function": alone},
+    )
 
 
 class _Ended:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import statistics
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -22,11 +20,11 @@ import psycopg
 from pydantic import SecretStr
 
 from ticketflow import wiring
+from ticketflow.bench.frame import Bench, Goal, Measurement, Spread
 from ticketflow.bench.stand_ins import TEXT
 from ticketflow.domain.errors import ConfigurationError, TicketflowError
 from ticketflow.services.caller import Caller
 from ticketflow.services.intake import NewTicket
-from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 
 IN_FLIGHT = 100
@@ -37,18 +35,16 @@ PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 
-async def measure(
-    database: Callable[[], AbstractAsyncContextManager[str]], settings: Settings, rounds: int
-) -> dict[str, Any]:
-    """Median, least and most seconds from the kill until the last ticket went on, over so many rounds a queue."""
-    queues = ["embedded"] if settings.rabbitmq_url is None else ["rabbitmq", "embedded"]
+async def measure(bench: Bench) -> Measurement:
+    """Seconds from the kill until the last ticket went on, on each queue that there is."""
+    queues = ["embedded"] if bench.settings.rabbitmq_url is None else ["rabbitmq", "embedded"]
     seconds: dict[str, list[float]] = {}
     for queue in queues:
-        async with database() as url:
-            given = settings.model_copy(
+        async with bench.database() as url:
+            given = bench.settings.model_copy(
                 update={
                     "database_url": SecretStr(url),
-                    "rabbitmq_url": settings.rabbitmq_url if queue == "rabbitmq" else None,
+                    "rabbitmq_url": bench.settings.rabbitmq_url if queue == "rabbitmq" else None,
                     "lease_seconds": LEASE_SECONDS[queue],
                     "sweep_after_seconds": 3600.0,
                     "worker_concurrency": IN_FLIGHT,
@@ -57,22 +53,19 @@ async def measure(
             )
             async with wiring.connected(given, auto_migrate=True) as app:
                 await _refuse_a_queue_in_use(app)
-                seconds[queue] = [await _round(app, url) for _ in range(rounds)]
-    return {
-        "row": "seconds from SIGKILL of a worker until all of its tickets go on",
-        "in_flight": IN_FLIGHT,
-        "rounds": rounds,
-        "lease_seconds": {queue: LEASE_SECONDS[queue] for queue in queues},
-        "seconds": {
-            queue: {
-                "median": round(statistics.median(row), 2),
-                "min": round(min(row), 2),
-                "max": round(max(row), 2),
-            }
-            for queue, row in seconds.items()
+                seconds[queue] = [await _round(app, url) for _ in range(bench.plan.rounds)]
+    return Measurement(
+        what="seconds from SIGKILL of a worker until all of its tickets go on at another",
+        setting={
+            "in_flight": IN_FLIGHT,
+            "rounds": bench.plan.rounds,
+            "lease_seconds": {queue: LEASE_SECONDS[queue] for queue in queues},
         },
-        "targets": {queue: 2.0 if queue == "rabbitmq" else LEASE_SECONDS[queue] for queue in queues},
-    }
+        figures={f"{queue}_seconds": Spread.of(row) for queue, row in seconds.items()},
+        goals=[
+            Goal(f"{queue}_seconds", at_most=2.0 if queue == "rabbitmq" else LEASE_SECONDS[queue]) for queue in queues
+        ],
+    )
 
 
 async def _refuse_a_queue_in_use(app: Application) -> None:

@@ -214,7 +214,7 @@ def bench(
     in_flight: Annotated[int, typer.Option(min=1)] = 50,
 ) -> None:
     """Ticketflow beside its anchors in one run. JSON; only the ratios mean anything."""
-    from ticketflow.bench.durable_steps import Plan
+    from ticketflow.bench.frame import Plan
     from ticketflow.cli.bench import ROWS
     from ticketflow.cli.bench import bench as run
 
