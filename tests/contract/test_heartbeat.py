@@ -125,7 +125,7 @@ class OneStep:
         self._hold = hold
         self.begun = asyncio.Event()
 
-    async def ainvoke(self, input: Any, config: Any, **options: Any) -> Any:
+    async def astream(self, input: Any, config: Any, **options: Any) -> AsyncIterator[Any]:
         run: TicketRun = config["configurable"][RUN_KEY]
         run.begin(StepName.FINALIZE)
         self.begun.set()
@@ -135,6 +135,7 @@ class OneStep:
             self._end()
         run.record(StepReport(StepName.FINALIZE, {}, duration_ms=1, round=1, result=dict(RESULT)))
         await run.commit_step(CheckpointRow(str(run.lease.ticket.id), "", "c1", None, {"v": 1}, {}, {}))
+        yield {}
 
 
 @contextlib.asynccontextmanager
@@ -227,7 +228,7 @@ async def test_a_repeated_message_does_not_take_a_ticket_back_from_the_worker_th
 class FirstOfSeveral(OneStep):
     """A graph that comes as far as its first step, which is not its last."""
 
-    async def ainvoke(self, input: Any, config: Any, **options: Any) -> Any:
+    async def astream(self, input: Any, config: Any, **options: Any) -> AsyncIterator[Any]:
         run: TicketRun = config["configurable"][RUN_KEY]
         run.begin(StepName.CLASSIFY)
         self.begun.set()
@@ -235,6 +236,7 @@ class FirstOfSeveral(OneStep):
         await self._hold.wait()
         run.record(StepReport(StepName.CLASSIFY, {}, duration_ms=1, round=1))
         await run.commit_step(CheckpointRow(str(run.lease.ticket.id), "", "c1", None, {"v": 1}, {}, {}))
+        yield {}
 
 
 class SlowAck(OneMessage):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -46,7 +46,7 @@ PAUSE_WITHOUT_STORE = 1.0
 class Graph(Protocol):
     """The compiled graph, as far as the worker needs it."""
 
-    async def ainvoke(self, input: Any, config: Any, **options: Any) -> Any: ...
+    def astream(self, input: Any, config: Any, **options: Any) -> AsyncIterator[Any]: ...
 
 
 class WorkerObserver(Protocol):
@@ -226,14 +226,17 @@ class Worker:
             if kills_workers(lease.takeovers):
                 raise Poison(f"{lease.takeovers} workers were lost on this ticket without completing a step")
             flow_version = lease.ticket.flow_version
-            await self._parts.flows[flow_version].ainvoke(
+            async for _ in self._parts.flows[flow_version].astream(
                 None if lease.checkpoint else {"flow_version": flow_version},
                 {"configurable": {"thread_id": str(lease.ticket.id), RUN_KEY: run}},
                 context=RunContext(
                     lease.ticket, self._parts.tools, run, conversation=up_to_customer(lease.conversation)
                 ),
                 durability="sync",
-            )
+                # The run commits what matters. To have nothing streamed saves reading the whole state after each step.
+                stream_mode=(),
+            ):
+                pass
             if run.status is None:
                 raise Poison("the graph ended without a result")
         except StoreUnavailable:

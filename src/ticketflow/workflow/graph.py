@@ -32,12 +32,15 @@ AfterExtract = Literal["answer", "escalate at once"]
 AfterReview = Literal["revise (at most 2)", "approve / escalate"]
 
 
-def after_extract(state: State) -> AfterExtract:
+# Coroutines though they wait for nothing: LangGraph runs plain functions in a thread, which costs more than the decision.
+
+
+async def after_extract(state: State) -> AfterExtract:
     """A route that escalates skips the answer: the team should not wait for a draft it will not send."""
     return "escalate at once" if state["route"]["escalate"] else "answer"
 
 
-def after_review(state: State) -> AfterReview:
+async def after_review(state: State) -> AfterReview:
     """Review itself turns a revision too many into an escalation, so this cannot loop for ever."""
     return "revise (at most 2)" if state["review"]["verdict"] == "revise" else "approve / escalate"
 

@@ -62,13 +62,13 @@ async def answered(number: int, tools: Tools) -> dict[str, Any]:
     try:
         await _step(StepName.CLASSIFY, state, context)
         await _step(StepName.EXTRACT, state, context)
-        if after_extract(state) == "answer":
+        if await after_extract(state) == "answer":
             await _step(StepName.RESEARCH, state, context)
             to_be_revised = True
             while to_be_revised:
                 await _step(StepName.DRAFT, state, context)
                 await _step(StepName.REVIEW, state, context)
-                to_be_revised = after_review(state).startswith("revise")
+                to_be_revised = (await after_review(state)).startswith("revise")
         result = (await _step(StepName.FINALIZE, state, context)).result or {}
     except TicketflowError as error:
         return {"reply": None, "disposition": None, "error": error.code}
