@@ -1,23 +1,25 @@
-"""Row one: durable six-step tickets per second in one process, against LangGraph's own saver and against no saver at
-all.
+"""Row: durable six-step tickets per second in one process, against LangGraph's own saver, DBOS, and LangGraph with no
+saver at all.
 
 Ours is the whole worker: queue, claim, steps with checkpoint and event trail, settlement. The anchors run the same
-compiled steps, without queue, claim, trail or settlement, with as many tickets in flight.
+steps in the same event loop, without queue, claim, trail or settlement, with as many tickets in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from ticketflow.bench.frame import Bench, Goal, Measurement, Spread
-from ticketflow.bench.stand_ins import TEXT, Unrecorded, ticket, tools
+from ticketflow.bench.anchors import dbos_workflow, langgraph_savers
+from ticketflow.bench.frame import Bench, Contender, Goal, Measurement, Plan, Plot, Spread
+from ticketflow.bench.stand_ins import TEXT, tools
 from ticketflow.broker.embedded import EmbeddedBroker
 from ticketflow.broker.relay import Relay
 from ticketflow.db.batching import BatchLimits
@@ -28,17 +30,29 @@ from ticketflow.db.migrate import migrate
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.domain.delivery import RetryPolicy
-from ticketflow.domain.errors import ConfigurationError
 from ticketflow.domain.tickets import Channel, Status
 from ticketflow.services.caller import Caller
 from ticketflow.services.intake import Intake, NewTicket
 from ticketflow.worker.consumer import Worker, WorkerParts
 from ticketflow.workflow.graph import compile_graph
-from ticketflow.workflow.state import FLOW_VERSION, RunContext
+from ticketflow.workflow.state import FLOW_VERSION
 
 OURS, STOCK, BARE = "ticketflow", "langgraph_postgres_saver", "langgraph_no_saver"
+MANY_SAVERS, DBOS = "langgraph_20_postgres_savers", "dbos"
+
+SHOWN_AS = {
+    OURS: "Ticketflow",
+    STOCK: "LangGraph, its PostgreSQL saver",
+    MANY_SAVERS: "LangGraph, 20 of its savers",
+    DBOS: "DBOS",
+    BARE: "LangGraph, nothing durable",
+}
 
 ALONE_TICKETS = 20
+
+SWEEP = (1, 5, 10, 25, 50, 100, 200)
+SWEEP_ROUNDS = 3
+"""A point of the plot is the median of so many."""
 
 
 class CountingGateway:
@@ -59,50 +73,91 @@ class CountingGateway:
         await self._inner.aclose()
 
 
-Contender = Callable[[int, int], Awaitable[float]]
-"""Runs so many tickets with so many in flight and returns the seconds that it took."""
-
-
 async def measure(bench: Bench) -> Measurement:
     """Run the contenders in turn, round by round."""
     plan = bench.plan
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(_ours(await stack.enter_async_context(bench.database())))
-        contenders: dict[str, Contender] = {
-            OURS: ours.run,
-            STOCK: await stack.enter_async_context(_stock(await stack.enter_async_context(bench.database()))),
-            BARE: _bare(),
-        }
+        ours, contenders = await _contenders(bench, stack)
         for contender in contenders.values():
             await contender(plan.in_flight, plan.in_flight)
         ours.calls.clear()
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        processor: dict[str, list[float]] = {name: [] for name in contenders}
         crowded = []
         for _ in range(plan.rounds):
             for name, contender in contenders.items():
+                before = time.process_time()
                 seconds[name].append(await contender(plan.tickets, plan.in_flight))
+                processor[name].append((time.process_time() - before) / plan.tickets * 1000)
             crowded.append(sum(ours.calls.values()) / plan.tickets)
             ours.calls.clear()
         await ours.run(ALONE_TICKETS, 1)
         alone = {name: round(count / ALONE_TICKETS, 2) for name, count in sorted(ours.calls.items())}
+        plots = [await _sweep(plan, contenders)] if plan.sweep else []
     rates = {name: [plan.tickets / second for second in row] for name, row in seconds.items()}
     return Measurement(
         what="durable six-step tickets per second, one worker process",
         setting={"tickets_a_round": plan.tickets, "in_flight": plan.in_flight, "rounds": plan.rounds},
         figures={
             **{f"{name}_tickets_per_second": Spread.of(row) for name, row in rates.items()},
-            "to_langgraph_postgres_saver": Spread.of_ratios(rates[OURS], rates[STOCK]),
-            "to_langgraph_no_saver": Spread.of_ratios(rates[OURS], rates[BARE]),
+            **{f"to_{name}": Spread.of_ratios(rates[OURS], row) for name, row in rates.items() if name != OURS},
             "database_calls_alone": Spread.of([sum(alone.values())]),
             "database_calls_in_flight": Spread.of(crowded),
         },
         goals=[
             Goal("to_langgraph_postgres_saver", at_least=3),
+            Goal("to_dbos", at_least=6),
             Goal("to_langgraph_no_saver", at_least=0.5),
             Goal("database_calls_alone", at_most=9),
             Goal("database_calls_in_flight", at_most=1),
         ],
-        details={"database_calls_alone_by_function": alone},
+        details={
+            "database_calls_alone_by_function": alone,
+            # Ours with intake; a machine that others use as well changes these less than the rates.
+            "processor_ms_a_ticket_in_this_process": {
+                name: round(statistics.median(row), 2) for name, row in processor.items()
+            },
+        },
+        plots=plots,
+    )
+
+
+async def _contenders(bench: Bench, stack: AsyncExitStack) -> tuple[_Ours, Mapping[str, Contender]]:
+    """Each on a database of its own."""
+
+    async def database() -> str:
+        return await stack.enter_async_context(bench.database())
+
+    ours = await stack.enter_async_context(_ours(await database()))
+    savers = langgraph_savers.with_savers
+    return ours, {
+        OURS: ours.run,
+        STOCK: await stack.enter_async_context(savers(await database(), 1)),
+        MANY_SAVERS: await stack.enter_async_context(savers(await database(), langgraph_savers.CONNECTIONS)),
+        DBOS: await stack.enter_async_context(dbos_workflow.workflow(await database())),
+        BARE: langgraph_savers.without_saver(),
+    }
+
+
+async def _sweep(plan: Plan, contenders: Mapping[str, Contender]) -> Plot:
+    """All contenders at each number in flight, in turn."""
+    lines: dict[str, list[tuple[float, float]]] = {SHOWN_AS[name]: [] for name in contenders}
+    for in_flight in SWEEP:
+        tickets = min(max(40, 4 * in_flight), plan.tickets)
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(min(plan.rounds, SWEEP_ROUNDS)):
+            for name, contender in contenders.items():
+                rates[name].append(tickets / await contender(tickets, in_flight))
+        for name, row in rates.items():
+            lines[SHOWN_AS[name]].append((in_flight, statistics.median(row)))
+    return Plot(
+        name="throughput",
+        title="Durable six-step tickets, one process, a model that answers at once",
+        x="tickets in flight",
+        y="tickets per second",
+        lines=lines,
+        log_x=True,
+        log_y=True,
     )
 
 
@@ -194,52 +249,3 @@ async def _ours(url: str) -> AsyncIterator[_Ours]:
         yield _Ours(CountingGateway(gateway))
     finally:
         await gateway.aclose()
-
-
-@asynccontextmanager
-async def _stock(url: str) -> AsyncIterator[Contender]:
-    """LangGraph's saver as its documentation sets it up for production: a pool of autocommit connections."""
-    try:
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-    except ImportError as error:
-        raise ConfigurationError("the benchmark needs its anchors: pip install 'ticketflow[dev]'") from error
-    from psycopg.rows import dict_row
-    from psycopg_pool import AsyncConnectionPool
-
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        url,
-        min_size=1,
-        max_size=20,
-        open=False,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-    )
-    async with pool:
-        saver = AsyncPostgresSaver(pool)
-        await saver.setup()
-        yield _runner(compile_graph(saver))
-
-
-def _bare() -> Contender:
-    return _runner(compile_graph())
-
-
-def _runner(graph: Any) -> Contender:
-    kit = tools()
-
-    async def run(tickets: int, in_flight: int) -> float:
-        slots = asyncio.Semaphore(in_flight)
-
-        async def one() -> None:
-            async with slots:
-                current = ticket()
-                await graph.ainvoke(
-                    {"flow_version": FLOW_VERSION},
-                    {"configurable": {"thread_id": str(current.id)}},
-                    context=RunContext(current, kit, Unrecorded()),
-                )
-
-        started = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(tickets)))
-        return time.perf_counter() - started
-
-    return run

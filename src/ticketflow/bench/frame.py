@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticketflow.domain.errors import ConfigurationError
 from ticketflow.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``tickets`` a round, where a row has no number of its own; so also ``in_flight``."""
+    """``tickets`` a round, where a row has no number of its own; so also ``in_flight``. ``sweep``: measure also what
+    only a plot shows, such as the same at many numbers in flight."""
 
     tickets: int = 400
     in_flight: int = 50
     rounds: int = 5
+    sweep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +91,18 @@ class Measurement:
 
 
 Row = Callable[[Bench], Awaitable[Measurement]]
+
+Contender = Callable[[int, int], Awaitable[float]]
+"""Runs so many tickets with so many in flight and returns the seconds that it took."""
+
+
+@contextmanager
+def of_development() -> Iterator[None]:
+    """Around the import of a package that only the benchmark needs. Raises ``ConfigurationError`` where it is not
+    installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the benchmark needs {error.name}, which is not installed: pip install 'ticketflow[dev]'"
+        ) from error
