@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -48,6 +49,11 @@ class Spread:
     def of_ratios(cls, ours: Sequence[float], theirs: Sequence[float]) -> Spread:
         """Round by round, so that a machine that slows down for a while slows both sides of a ratio."""
         return cls.of([a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest of the values that at least this share of them does not exceed (nearest rank)."""
+    return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from ticketflow.db.reads import PastTicket
 from ticketflow.domain.tickets import Channel, Status, Ticket
-from ticketflow.knowledge.articles import Passage
+from ticketflow.knowledge.articles import Article, Passage
 from ticketflow.knowledge.library import Hit
 from ticketflow.llm.port import AnswerT, Question, Reply, Usage
 from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, ReviewScores, TaskName
@@ -22,7 +23,12 @@ _PASSAGE = Passage(
     "Waking the keypad",
     "Hold the lock's inner button for ten seconds until the ring blinks twice, then enter your code within a minute.",
 )
-_HIT = Hit("lock-keypad-dark", "The keypad stays dark", 0.9, (_PASSAGE,))
+ARTICLE = Article(
+    "lock-keypad-dark", "The keypad stays dark", f"## {_PASSAGE.heading}\n\n{_PASSAGE.body}", passages=(_PASSAGE,)
+)
+"""For a knowledge base that is asked: what the drafts cite."""
+
+_HIT = Hit(ARTICLE.id, ARTICLE.title, 0.9, (_PASSAGE,))
 _ANSWERS = {
     TaskName.CLASSIFY: Classification(
         category="technical", priority="medium", confidence=0.9, language="en", reason="a device does not respond"
@@ -47,6 +53,20 @@ class InstantModel:
 
     async def aclose(self) -> None:
         """Holds nothing."""
+
+
+class PacedModel(InstantModel):
+    """Answers after so many seconds; with None whoever asks it waits for ever, with the ticket in hand."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    async def ask(self, question: Question[AnswerT]) -> Reply[AnswerT]:
+        if self._seconds is None:
+            await asyncio.Event().wait()
+        elif self._seconds:
+            await asyncio.sleep(self._seconds)
+        return await super().ask(question)
 
 
 class InstantShelf:
