@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ticketflow import wiring
-from ticketflow.bench import durable_steps, many_in_flight, scale_out, takeover
+from ticketflow.bench import commits, durable_steps, many_in_flight, scale_out, takeover
 from ticketflow.bench.frame import Bench, Measurement, Plan, Row, Spread
 from ticketflow.cli.console import err, fail, say_json
 from ticketflow.cli.throwaway import throwaway_database
@@ -20,6 +20,7 @@ from ticketflow.worker.main import event_loop
 
 ROWS: dict[str, Row] = {
     "durable-steps": durable_steps.measure,
+    "commits": commits.measure,
     "many-in-flight": many_in_flight.measure,
     "scale-out": scale_out.measure,
     "takeover": takeover.measure,
