@@ -27,7 +27,7 @@ help:
 	@echo 'make test   run every test'
 	@echo 'make chaos  break real processes for long (CHAOS_SEED=1 replays, CHAOS_TICKETS=1000)'
 	@echo 'make check  format, lint, types, layers'
-	@echo 'make bench  measure it (JSON)'
+	@echo 'make bench  measure it beside LangGraph and DBOS (ARGS="durable-steps --plots plots")'
 	@echo 'make lock   bring the lock files up to pyproject.toml'
 	@echo 'make clean  remove .venv and everything that was built'
 
@@ -37,7 +37,7 @@ run: .venv/.installed
 demo: .venv/.installed
 	@exec $(BIN)/ticketflow demo $(ARGS)
 
-# The benchmark compares with LangGraph's stock saver, which is a dependency of development.
+# What the benchmark compares with and draws with are dependencies of development.
 bench: .venv/.installed-dev
 	@exec $(BIN)/ticketflow bench $(ARGS)
 

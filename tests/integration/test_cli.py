@@ -168,34 +168,6 @@ def test_the_demo_fits_a_narrow_screen_with_every_column(cli: Cli) -> None:
     assert "left out" not in told.stderr
 
 
-@pytest.mark.parametrize("database", ["server", "embedded"])
-def test_bench_prints_ratios_and_calls_as_json(cli: Cli, database: str) -> None:
-    with data_folder() as folder:
-        choice = {"DATABASE_URL": "", "TICKETFLOW_DATA_DIR": str(folder)} if database == "embedded" else {}
-        done = cli("bench", "durable-steps", "--rounds", "1", "--tickets", "6", "--in-flight", "3", **choice)
-    assert done.returncode == 0, done.stderr
-    [row] = json.loads(done.stdout)["rows"]
-    assert all(figure["min"] > 0 for figure in row["figures"].values())
-    assert {"to_langgraph_postgres_saver", "to_langgraph_no_saver"} <= row["figures"].keys()
-    calls = row["details"]["database_calls_alone_by_function"]
-    assert calls["ticketflow_claim"] == 1
-    assert calls["ticketflow_commit"] == 6
-
-
-def test_bench_tells_how_long_a_killed_workers_tickets_stand_still(cli: Cli) -> None:
-    done = cli("bench", "takeover", "--rounds", "1")
-    assert done.returncode == 0, done.stderr
-    [row] = json.loads(done.stdout)["rows"]
-    assert (row["setting"]["in_flight"], set(row["figures"])) == (100, {"embedded_seconds"})
-    assert row["figures"]["embedded_seconds"]["median"] > 0
-
-
-def test_bench_knows_its_rows(cli: Cli) -> None:
-    done = cli("bench", "no-such-row")
-    assert done.returncode == 2
-    assert "durable-steps" in done.stderr
-
-
 def test_the_graph_is_drawn_in_the_form_that_the_name_asks_for(cli: Cli, tmp_path: Path) -> None:
     console, *written = cli.at_once(
         ("graph",), ("graph", "a.png"), ("graph", "a.svg"), ("graph", "a.mmd"), ("graph", "a.gif")

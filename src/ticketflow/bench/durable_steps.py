@@ -42,10 +42,10 @@ MANY_SAVERS, DBOS = "langgraph_20_postgres_savers", "dbos"
 
 SHOWN_AS = {
     OURS: "Ticketflow",
-    STOCK: "LangGraph, its PostgreSQL saver",
-    MANY_SAVERS: "LangGraph, 20 of its savers",
+    STOCK: "LangGraph, its own saver",
+    MANY_SAVERS: "LangGraph, 20 savers",
     DBOS: "DBOS",
-    BARE: "LangGraph, nothing durable",
+    BARE: "LangGraph, no saver",
 }
 
 ALONE_TICKETS = 20

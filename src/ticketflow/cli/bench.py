@@ -1,22 +1,27 @@
-"""``bench``: the rows of the speed table, measured side by side and printed as JSON."""
+"""``bench``: the rows of the speed table, measured side by side; JSON on stdout, the same as tables on stderr."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import structlog
+
 from ticketflow import wiring
-from ticketflow.bench import commits, durable_steps, many_in_flight, scale_out, takeover
+from ticketflow.bench import commits, durable_steps, machine, many_in_flight, plots, scale_out, takeover
 from ticketflow.bench.frame import Bench, Measurement, Plan, Row, Spread
+from ticketflow.cli import bench_table
 from ticketflow.cli.console import err, fail, say_json
 from ticketflow.cli.throwaway import throwaway_database
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.worker.main import event_loop
+
+log = structlog.get_logger()
 
 ROWS: dict[str, Row] = {
     "durable-steps": durable_steps.measure,
@@ -27,32 +32,53 @@ ROWS: dict[str, Row] = {
 }
 
 
-def bench(settings: Settings, rows: list[str], plan: Plan) -> int:
-    """Measure the named rows, or all. Returns the exit code; JSON goes to stdout."""
+def bench(settings: Settings, rows: Sequence[str], plan: Plan, folder: Path | None) -> int:
+    """Measure the named rows, or all, and draw their plots into ``folder``, if one is given.
+
+    A row that fails is told in its place, and the others are measured all the same; so also what was measured before
+    somebody lost patience. Returns the exit code: 1 when any row failed.
+    """
     logs.configure("ERROR")
 
-    async def run() -> None:
-        rows_measured = []
+    async def run() -> int:
         async with wiring.database(settings) as (server, _):
-            for name in rows or list(ROWS):
-                err.print(f"{name}: {plan.rounds} rounds ...")
-                measured = await ROWS[name](Bench(lambda: throwaway_database(server, "bench"), plan, settings))
-                rows_measured.append({"row": name, **_as_json(measured)})
-        say_json(
-            {
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "cpus": os.cpu_count(),
-                "rows": rows_measured,
-            }
-        )
+            facts = {"machine": machine.machine(), "versions": await machine.versions(server, settings)}
+            place = Bench(lambda: throwaway_database(server, "bench"), plan, settings)
+            measured: list[dict[str, Any]] = []
+            try:
+                for name in dict.fromkeys(rows or ROWS):
+                    err.print(f"{name}: {plan.rounds} rounds ...")
+                    measured.append(await _row(name, place, folder))
+            finally:
+                if measured:
+                    say_json({**facts, "rows": measured})
+            return int(any("error" in row for row in measured))
 
     try:
+        if folder is not None:
+            plots.check(folder)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
-            runner.run(run())
+            return runner.run(run())
     except TicketflowError as error:
         return fail(error)
-    return 0
+
+
+async def _row(name: str, place: Bench, folder: Path | None) -> dict[str, Any]:
+    """The row as JSON, shown as a table besides."""
+    try:
+        measured = await ROWS[name](place)
+        as_json = {"row": name, **_as_json(measured)}
+        if folder is not None:
+            as_json["plots"] = [str(plots.write(plot, folder)) for plot in measured.plots]
+        bench_table.show(name, measured)
+    except TicketflowError as error:
+        fail(TicketflowError(f"{name}: {error}"))
+        return {"row": name, "error": logs.redacted(str(error))}
+    except Exception as error:
+        # The outermost loop of a row: hours may have gone into the others.
+        log.exception("bench.row_failed", row=name)
+        return {"row": name, "error": type(error).__name__}
+    return as_json
 
 
 def _as_json(measured: Measurement) -> dict[str, Any]:

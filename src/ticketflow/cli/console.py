@@ -70,26 +70,29 @@ def show_table(
     *,
     flexible: Collection[str],
     expendable: Sequence[str] = (),
+    to: Console | None = None,
 ) -> None:
     """A line for each row of markup, none of them broken.
 
     Where the width does not suffice, ``flexible`` columns end in an ellipsis, and then ``expendable`` ones are left out
-    in their order, which is said on stderr. All others, such as ids, are whole at any width.
+    in their order, which is said on stderr. All others, such as ids, are whole at any width. ``to``: stdout, where
+    nothing else is said.
     """
+    to = to or out
     cells = {name: [_cell(row[place]) for row in rows] for place, name in enumerate(names)}
     needed = _needed(cells, flexible)
     left_out = []
     for name in expendable:
-        if _least(needed) > out.width:
+        if _least(needed) > to.width:
             left_out.append(name)
             del needed[name]
     least = _least(needed)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=least if least > out.width else None)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), width=least if least > to.width else None)
     for name in needed:
         table.add_column(name, no_wrap=name not in flexible)
     for row in zip(*(cells[name] for name in needed), strict=True):
         table.add_row(*row)
-    out.print(table, crop=False)
+    to.print(table, crop=False)
     if left_out:
         err.print(f"left out for want of width: {', '.join(left_out)}", style="dim")
 

@@ -209,18 +209,26 @@ def bench(
     row: Annotated[
         list[str] | None, typer.Argument(metavar="ROW", help="Rows to measure, such as durable-steps; none is all.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    tickets: Annotated[int, typer.Option(min=1, help="Tickets a round.")] = 400,
-    in_flight: Annotated[int, typer.Option(min=1)] = 50,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each contender has its turn.")] = 5,
+    tickets: Annotated[int, typer.Option(min=1, help="Tickets a round, where a row has no number of its own.")] = 400,
+    in_flight: Annotated[int, typer.Option(min=1, help="Tickets at once; the same.")] = 50,
+    plots: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw plots into this folder, and measure what only they show. Takes longer."),
+    ] = None,
 ) -> None:
-    """Ticketflow beside its anchors in one run. JSON; only the ratios mean anything."""
+    """Ticketflow beside its anchors in one run. Only the ratios mean anything elsewhere.
+
+    Prints JSON, and the same as tables on stderr. It works in databases of its own, which are gone afterwards, on the
+    servers that are configured; RABBITMQ_URL must name a virtual host that nothing else uses. Exit 1 when a row failed.
+    """
     from ticketflow.bench.frame import Plan
     from ticketflow.cli.bench import ROWS
     from ticketflow.cli.bench import bench as run
 
     if unknown := set(row or ()) - ROWS.keys():
         raise typer.BadParameter(f"unknown row {min(unknown)!r}; there is {', '.join(ROWS)}")
-    leave(run(settings(), list(row or ()), Plan(tickets, in_flight, rounds)))
+    leave(run(settings(), row or (), Plan(tickets, in_flight, rounds, sweep=plots is not None), plots))
 
 
 def main() -> int:
