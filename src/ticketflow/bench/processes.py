@@ -28,7 +28,7 @@ from ticketflow.services.intake import NewTicket
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 0.02
 INTAKE_BATCH = 500
 
