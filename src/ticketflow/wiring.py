@@ -288,6 +288,31 @@ def tools(app: Application, asked: Model) -> Tools:
     )
 
 
+@contextlib.asynccontextmanager
+async def first_step_tools(settings: Settings) -> AsyncIterator[Tools]:
+    """What the first step works with, and nothing more: no database is opened.
+
+    The model is the configured one, within a worker's limits. Once the provider is down as a whole, nothing asks it
+    again.
+    """
+    from ticketflow.evaluation.classify import NothingElse
+
+    observer, nothing = Measured(Metrics()), NothingElse()
+    asked = model(settings, observer, _traffic(settings, observer))
+    try:
+        yield Tools(
+            model=asked,
+            search=nothing,
+            history=nothing,
+            rules=(),
+            observer=observer,
+            extra_fields=settings.extract_fields,
+            step_limit=timedelta(seconds=settings.step_timeout_seconds),
+        )
+    finally:
+        await asked.aclose()
+
+
 def flows(app: Application) -> Mapping[str, Flow]:
     """The compiled graph of each flow version, on the application's own checkpointer; new tickets start on the first.
 

@@ -14,6 +14,7 @@ import typer
 from ticketflow.cli.groups import dead_letters_app, kb_app, tickets_app
 from ticketflow.cli.options import Json, age, leave, settings
 from ticketflow.cli.token_group import token_app
+from ticketflow.evaluation import Task
 
 app = typer.Typer(
     name="ticketflow",
@@ -202,6 +203,46 @@ def demo(
     from ticketflow.cli.demo.run import demo as run
 
     leave(run(settings(), tickets, as_json, crash=crash, compare=compare, seed=seed))
+
+
+@app.command("eval")
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATASET", help="A .csv, .tsv, .jsonl or .ndjson file; or `samples`."),
+    ],
+    task: Annotated[Task, typer.Option(help="What is scored.")],
+    map_file: Annotated[
+        Path | None, typer.Option("--map", metavar="FILE", help="CSV with the columns label and category.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="As many tickets.  [default: all]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw them at random; without it they are the first.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=500, help="Tickets asked about at once.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Scores on labelled data, beside those of whoever always gives the most frequent answer.
+
+    The configured model is asked as a worker asks it: same prompt, same step, same limits. Nothing is stored. Columns,
+    or keys, are:
+
+    \b
+        body or text    needed
+        subject
+        category        billing, technical, account or general; others with --map
+        priority        low, medium, high or urgent
+
+    One of the last two is needed; what else there is, is not read. With --map, labels of others stand for our
+    categories, and rows whose label is mapped to nothing are left out.
+
+    Nothing is asked unless every row can be scored. A call that fails is counted and named, and the run goes on; exit 1
+    when any ticket got no answer.
+    """
+    from ticketflow.cli.eval import Plan
+    from ticketflow.cli.eval import evaluate as run
+
+    if seed is not None and limit is None:
+        raise typer.BadParameter("needs --limit: it draws so many tickets", param_hint="--seed")
+    leave(run(settings(), Plan(data, task, map_file, limit, seed, concurrency), as_json))
 
 
 @app.command()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,11 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ticketflow.api.models import BatchItem
 from ticketflow.api.routes.tickets import new_ticket
+from ticketflow.cli import rows
 from ticketflow.cli.console import err, fail, out, plain, say_json, with_application
 from ticketflow.domain.errors import FieldProblem, Invalid
 from ticketflow.services.caller import Caller
@@ -27,8 +25,6 @@ from ticketflow.settings import Settings
 from ticketflow.wiring import Application
 
 CHUNK = 200
-MAX_FIELD = 100_000_000
-"""Characters. Too long a field is one row's problem; with the module's own limit it ended the whole file."""
 _LISTS = ("tags",)
 _OBJECTS = ("metadata",)
 
@@ -45,16 +41,16 @@ class Row:
 def submit(settings: Settings, path: Path, as_json: bool) -> int:
     """Take in every row that is a ticket and say what is wrong with the others. Returns 1 when any row failed."""
     try:
-        rows = list(read_rows(path))
-        if not rows:
+        found = list(read_rows(path))
+        if not found:
             raise Invalid(f"there are no tickets in {path}")
     except Invalid as error:
         return fail(error)
 
     async def run(app: Application) -> int:
-        counts = {"rows": len(rows), "created": 0, "existing": 0, "failed": 0}
-        errors = [{"row": row.number, "error": row.error} for row in rows if row.ticket is None]
-        good = [row for row in rows if row.ticket is not None]
+        counts = {"rows": len(found), "created": 0, "existing": 0, "failed": 0}
+        errors = [{"row": row.number, "error": row.error} for row in found if row.ticket is None]
+        good = [row for row in found if row.ticket is not None]
         bar = Progress(
             TextColumn("[progress.description]{task.description}"),
             BarColumn(),
@@ -95,19 +91,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     submitting the file again, also with rows added, means the same tickets. Raises ``Invalid`` when the file cannot be
     read, or when the header of a CSV file does not fit.
     """
-    parse = _FORMS.get(path.suffix.lower())
-    if not path.exists():
-        raise Invalid(f"{path} does not exist")
-    if parse is None:
-        raise Invalid(f"{path}: the name must end in one of {', '.join(_FORMS)}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path} cannot be read as UTF-8 text", [FieldProblem("file", str(error))]) from error
     seen: dict[str, int] = {}
-    for number, fields in parse(text):
-        if not isinstance(fields, dict):
-            yield Row(number, None, str(fields))
+    for number, fields in rows.read(path, _columns, _typed):
+        if isinstance(fields, str):
+            yield Row(number, None, fields)
             continue
         if not fields.get("idempotency_key"):
             content = hashlib.sha256(json.dumps(fields, sort_keys=True).encode("utf-8", "replace")).hexdigest()[:32]
@@ -117,38 +104,9 @@ def read_rows(path: Path) -> Iterator[Row]:
             item = BatchItem.model_validate(fields)
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)
-            yield Row(number, None, "; ".join(map(_told, problems)))
+            yield Row(number, None, "; ".join(map(rows.told, problems)))
         else:
             yield Row(number, new_ticket(item, item.idempotency_key))
-
-
-def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            yield number, "not JSON"
-            continue
-        yield number, value if isinstance(value, dict) else "not a JSON object"
-
-
-def _csv(text: str) -> Iterator[tuple[int, Any]]:
-    if not text.strip():
-        return
-    csv.field_size_limit(MAX_FIELD)
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        reader.fieldnames = _columns(reader.fieldnames or [])
-        for raw in reader:
-            if None in raw or None in raw.values():
-                yield reader.line_num, "the row has not as many fields as the header"
-                continue
-            yield reader.line_num, _typed({name: value for name, value in raw.items() if value != ""})
-    except csv.Error as error:
-        yield reader.line_num, f"not CSV: {error}"
 
 
 def _columns(header: Sequence[str]) -> list[str]:
@@ -184,10 +142,5 @@ def _typed(fields: dict[str, str]) -> dict[str, Any]:
     return typed
 
 
-def _told(problem: ErrorDetails) -> str:
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
-
-
 _NEEDED = [name for name, field in BatchItem.model_fields.items() if field.is_required()]
 _OPTIONAL = [name for name, field in BatchItem.model_fields.items() if not field.is_required()]
-_FORMS = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines}

@@ -17,5 +17,14 @@ def articles() -> list[Article]:
 
 def tickets() -> list[dict[str, Any]]:
     """Thirty tickets in the shape that ``POST /tickets`` takes."""
-    text = (files(__package__) / "tickets.jsonl").read_text("utf-8")
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return _lines("tickets.jsonl")
+
+
+def labelled() -> list[dict[str, Any]]:
+    """Further tickets of the shop with subject, body, category and priority, to score a classifier with."""
+    return _lines("labelled.jsonl")
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    text = (files(__package__) / name).read_text("utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
