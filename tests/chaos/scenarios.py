@@ -169,7 +169,7 @@ def failed(stage: Stage) -> list[Posted]:
 
 def retried(stage: Stage) -> list[Posted]:
     """The model refuses once, and a person sends the ticket on."""
-    tickets = _failing(stage, "extract", "bad_request")
+    tickets = _failing(stage, "review", "bad_request")
     stage.until(lambda: stage.in_status(tickets, "failed_permanent", "completed"), "the tickets to fail")
     stage.move(tickets, "retry")
     return tickets

@@ -17,8 +17,8 @@ from ticketflow.domain.errors import (
 from ticketflow.llm.port import Usage
 from ticketflow.llm.prices import PriceList
 from ticketflow.llm.structured import response_format
-from ticketflow.llm.tasks import Classification, Draft, Extraction, Review
-from ticketflow.workflow.steps.extract import extraction_schema
+from ticketflow.llm.tasks import Classification, Draft, Review, Triage
+from ticketflow.workflow.steps.facts import extraction_schema, triage_schema
 
 
 async def test_the_key_is_in_no_error_text_even_if_the_server_repeats_it(bench: Bench) -> None:
@@ -154,9 +154,23 @@ async def test_remarks_and_facts_are_cut_to_a_readable_length(bench: Bench) -> N
     bench.server.faults.content = json.dumps(dict.fromkeys(wider.model_fields, "f" * 900))
     facts = (await bench.model().ask(question(wider))).answer.model_dump()
     assert {name: len(fact) for name, fact in facts.items()} == dict.fromkeys(wider.model_fields, 500)
+    bench.server.faults.content = json.dumps({**classified, "facts": dict.fromkeys(wider.model_fields, "f" * 900)})
+    triage = (await bench.model().ask(question(triage_schema(("serial_number",))))).answer.model_dump()
+    assert (len(triage["reason"]), triage["facts"]) == (1_000, facts)
 
 
-@pytest.mark.parametrize("schema", [Classification, Extraction, Draft, Review, extraction_schema(("maxLength",))])
+@pytest.mark.parametrize("facts", [None, "none", [], {"order_id": "CL-48102"}, {"order_id": 5}])
+async def test_an_answer_whose_facts_do_not_fit_is_refused_whole(bench: Bench, facts: Any) -> None:
+    classified = {"category": "billing", "priority": "low", "confidence": 1, "language": "en", "reason": "r"}
+    bench.server.faults.content = json.dumps({**classified, "facts": facts})
+    with pytest.raises(ModelOutputInvalid):
+        await bench.model(attempts=1).ask(question(Triage))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [Classification, Triage, Draft, Review, extraction_schema(("maxLength",)), triage_schema(("maxLength",))],
+)
 async def test_bounds_that_strict_mode_does_not_know_are_not_sent(bench: Bench, schema: type[BaseModel]) -> None:
     sent = json.dumps(response_format(schema))
     for keyword in ("maxLength", "minLength", "maxItems", "minItems", "pattern", "default"):

@@ -15,7 +15,7 @@ from tests.support.pipeline import KEY, STEPS, at_work, ended, reached, steps, t
 
 BEGUN = ["created", "status_change", "lifecycle", "lifecycle"]
 """A trail up to the first step."""
-ASKED = {"classify": 1, "extract": 1, "draft": 1, "review": 1}
+ASKED = {"classify": 1, "draft": 1, "review": 1}
 
 
 @pytest.fixture
@@ -61,17 +61,17 @@ async def kinds(api: Api, ticket_id: UUID) -> list[str]:
 
 
 async def test_a_pause_keeps_the_step_that_runs_and_resuming_repeats_nothing(api: Api, model: OpenAIServer) -> None:
-    ticket_id = await held_at(api, model, "extract")
+    ticket_id = await held_at(api, model, "draft")
     paused = await move(api, ticket_id, "pause", reason="the customer is on the phone")
     assert (paused["status"], paused["waiting_for"]) == ("waiting", "paused")
     model.faults.held = []
     await until_quiet(api, ticket_id)
-    assert await kinds(api, ticket_id) == [*BEGUN, "classify", "paused", "extract"]
+    assert await kinds(api, ticket_id) == [*BEGUN, "classify", "extract", "research", "paused", "draft"]
     ticket = (await api.http.get(f"/tickets/{ticket_id}")).json()
     assert (ticket["status"], ticket["waiting_for"], ticket["attempt"]) == ("waiting", "paused", 1)
     # Nothing is held or spent, and only a person will wake it.
     assert await api.sql("select count(*) from leases") == await api.sql("select count(*) from timers") == [(0,)]
-    assert (await api.http.get(f"/tickets/{ticket_id}/workflow")).json()["current_step"] == "research"
+    assert (await api.http.get(f"/tickets/{ticket_id}/workflow")).json()["current_step"] == "review"
 
     await move(api, ticket_id, "resume")
     assert (await ended(api, ticket_id))["status"] == "completed"
@@ -150,7 +150,7 @@ async def test_a_cancelled_ticket_can_be_tried_again_from_where_it_stopped(api: 
     assert (retried["status"], retried["attempt"], retried["completed_at"]) == ("pending", 2, None)
     assert (await ended(api, ticket_id))["status"] == "completed"
     assert [event["step_name"] for event in await steps(api, ticket_id)] == STEPS
-    assert (model.stats.calls["classify"], model.stats.calls["extract"]) == (1, 1)
+    assert (model.stats.calls["classify"], model.stats.calls["review"]) == (1, 1)
 
 
 async def test_a_wait_for_the_next_attempt_can_be_paused_and_goes_on_with_that_attempt(
@@ -177,8 +177,8 @@ async def test_a_replay_runs_again_from_its_step_as_a_recorded_attempt(api: Api,
     assert (second["status"], second["attempt"]) == ("completed", 2)
     assert [event["step_name"] for event in await steps(api, ticket_id)] == [*STEPS, "draft", "review", "finalize"]
     assert [event["payload"]["attempt"] for event in await steps(api, ticket_id)] == [1] * 6 + [2] * 3
-    assert model.stats.calls == {"classify": 1, "extract": 1, "draft": 2, "review": 2}
-    assert second["result"]["usage"]["calls"] == 4
+    assert model.stats.calls == {"classify": 1, "draft": 2, "review": 2}
+    assert second["result"]["usage"]["calls"] == 3
     # The first result stays to be seen.
     was = (await api.http.get(f"/tickets/{ticket_id}/state", params={"version": first["version"]})).json()
     assert was["result"] == first["result"]
@@ -204,16 +204,28 @@ async def test_every_step_can_be_the_first_of_a_replay_and_any_number_of_times(
     assert (await ended(api, ticket_id))["attempt"] == 4
 
 
+async def test_a_replay_from_extract_asks_for_the_facts_anew(api: Api, model: OpenAIServer) -> None:
+    ticket_id = await api.ticket(subject="Firmware update fails", body="The sync stops with error 7.")
+    await ended(api, ticket_id)
+    assert model.stats.calls["extract"] == 0
+    await move(api, ticket_id, "replay", from_step="extract")
+    assert (await ended(api, ticket_id))["result"]["usage"]["calls"] == 4
+    assert model.stats.calls == {"classify": 1, "extract": 1, "draft": 2, "review": 2}
+    last = [event for event in await steps(api, ticket_id) if event["step_name"] == "extract"][-1]
+    assert (last["payload"]["usage"]["calls"], last["payload"]["prompt_version"].split("-")[0]) == (1, "extract")
+
+
 async def test_a_replay_from_the_first_step_forgets_what_the_pipeline_had_judged(api: Api, model: OpenAIServer) -> None:
     ticket_id = await api.ticket(subject="Charged twice", body="One invoice too many.")
     assert (await ended(api, ticket_id))["category"] == "billing"
     model.faults.content = (
-        '{"category": "technical", "priority": "low", "confidence": 0.9, "language": "en", "reason": "another look"}'
+        '{"category": "technical", "priority": "low", "confidence": 0.9, "language": "en", "reason": "another look",'
+        ' "facts": {"order_id": null, "product": null, "issue_type": null, "urgency": null}}'
     )
-    model.faults.held = ["extract"]
+    model.faults.held = ["draft"]
     replayed = await move(api, ticket_id, "replay", from_step="classify")
     assert (replayed["category"], replayed["priority"], replayed["team"], replayed["tags"]) == (None, None, None, [])
-    await reached(lambda: model.stats.calls["extract"] == 2)
+    await reached(lambda: model.stats.calls["draft"] == 2)
     model.faults.content, model.faults.held = None, []
     assert (await ended(api, ticket_id))["category"] == "technical"
 

@@ -77,9 +77,10 @@ def _classify(material: dict[str, Any]) -> dict[str, Any]:
     best = max(scores, key=lambda category: scores[category])
     category = best if scores[best] else "general"
     urgent = "urgent" in text or "outage" in text
-    priority = material.get("customer_priority") or ("urgent" if urgent else "medium")
+    priority = (material.get("given") or {}).get("priority") or ("urgent" if urgent else "medium")
     reason = f"The ticket speaks of {category} matters."
-    return {"category": category, "priority": priority, "confidence": 0.9, "language": "en", "reason": reason}
+    answer = {"category": category, "priority": priority, "confidence": 0.9, "language": "en", "reason": reason}
+    return {**answer, "facts": _extract({**material, "classification": answer})}
 
 
 def _extract(material: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from ticketflow.samples import articles
 from ticketflow.services.verify import Verdict, verify
 
 STEPS = ("classify", "extract", "research", "draft", "review", "finalize")
-ASKED = ("classify", "extract", "draft", "review")
-"""The steps that ask the model."""
+ASKED = ("classify", "draft", "review")
+"""The steps that ask the model, as long as nobody has a ticket run again from ``extract``."""
 
 QUESTION = "I forgot my password, how do I reset it?"
 """Answered by one of the sample articles, without a revision."""

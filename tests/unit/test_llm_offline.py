@@ -44,7 +44,7 @@ REFUND = {
 
 
 def ticket(subject: str, body: str = "") -> dict[str, Any]:
-    return {"ticket": {"subject": subject, "body": body}, "customer_priority": None}
+    return {"ticket": {"subject": subject, "body": body}}
 
 
 def drafting(subject: str, body: str, *articles: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_the_priority_follows_urgent_and_calm_words(body: str, priority: str) ->
 
 
 def test_a_priority_that_the_customer_chose_stands() -> None:
-    material = ticket("Outage", "URGENT, everything is down") | {"customer_priority": "low"}
+    material = ticket("Outage", "URGENT, everything is down") | {"given": {"priority": "low"}}
     assert classify(material)["priority"] == "low"
 
 

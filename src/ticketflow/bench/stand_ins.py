@@ -12,7 +12,7 @@ from ticketflow.domain.tickets import Channel, Status, Ticket
 from ticketflow.knowledge.articles import Article, Passage
 from ticketflow.knowledge.library import Hit
 from ticketflow.llm.port import AnswerT, Question, Reply, Usage
-from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, ReviewScores, TaskName
+from ticketflow.llm.tasks import Draft, Extraction, Review, ReviewScores, TaskName, Triage
 from ticketflow.workflow.state import StepReport, Tools
 
 TEXT = (
@@ -29,11 +29,17 @@ ARTICLE = Article(
 """For a knowledge base that is asked: what the drafts cite."""
 
 _HIT = Hit(ARTICLE.id, ARTICLE.title, 0.9, (_PASSAGE,))
+_FACTS = Extraction(order_id=None, product="lock", issue_type="defect", urgency="medium")
 _ANSWERS = {
-    TaskName.CLASSIFY: Classification(
-        category="technical", priority="medium", confidence=0.9, language="en", reason="a device does not respond"
+    TaskName.CLASSIFY: Triage(
+        category="technical",
+        priority="medium",
+        confidence=0.9,
+        language="en",
+        reason="a device does not respond",
+        facts=_FACTS,
     ),
-    TaskName.EXTRACT: Extraction(order_id=None, product="lock", issue_type="defect", urgency="medium"),
+    TaskName.EXTRACT: _FACTS,
     TaskName.DRAFT: Draft(text=f"Hello,\n\n{_PASSAGE.body}\n\nKind regards", citations=[_HIT.id], asks_customer=False),
     TaskName.REVIEW: Review(verdict="approve", scores=ReviewScores(accuracy=0.9, tone=0.9, policy=1.0), problems=[]),
 }

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ticketflow.llm.port import AnswerT, Question, Reply
-from ticketflow.llm.rules.classify import classify
 from ticketflow.llm.rules.compose import draft
 from ticketflow.llm.rules.extract import extract
 from ticketflow.llm.rules.review import review
+from ticketflow.llm.rules.triage import triage
 from ticketflow.llm.structured import clean
 from ticketflow.llm.tasks import TaskName
 
 NAME: Final = "offline-rules-1"
 
 _RULES: Final[Mapping[TaskName, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
-    TaskName.CLASSIFY: classify,
+    TaskName.CLASSIFY: triage,
     TaskName.EXTRACT: extract,
     TaskName.DRAFT: draft,
     TaskName.REVIEW: review,

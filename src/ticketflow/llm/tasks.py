@@ -28,7 +28,9 @@ Citation = Annotated[str, Field(max_length=300)]
 
 class TaskName(StrEnum):
     CLASSIFY = "classify"
+    """Answered by a ``Triage``, so that the ticket is read once for two steps."""
     EXTRACT = "extract"
+    """The facts alone, where no triage of this attempt has them."""
     DRAFT = "draft"
     REVIEW = "review"
 
@@ -56,6 +58,12 @@ class Extraction(Answer):
     product: Fact
     issue_type: Fact
     urgency: Fact
+
+
+class Triage(Classification):
+    """What the ticket is about, how pressing it is, and the facts in it: what one reading tells."""
+
+    facts: Extraction
 
 
 class Draft(Answer):

@@ -46,12 +46,14 @@ STEP_OUTCOMES = ("ok", "error", "timeout")
 class State(TypedDict, total=False):
     """Each step's latest output under its own name, and what the edges need.
 
+    ``facts`` are what the first step has read for ``extract``, with the attempt that it was in: see ``steps.facts``.
     ``passages`` holds, by article id, the text that drafts may quote; ``round`` counts drafts from 1; ``usage`` is the
     sum over all model calls in ``Usage``'s field names.
     """
 
     flow_version: str
     classify: dict[str, Any]
+    facts: dict[str, Any]
     extract: dict[str, Any]
     route: dict[str, Any]
     research: dict[str, Any]

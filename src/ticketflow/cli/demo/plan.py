@@ -14,7 +14,7 @@ IN_HAND = 3
 LEASE_SECONDS = 2.0
 """How soon a worker that is gone is missed. Short, so that nobody has to wait for the show."""
 
-_CALLS_A_TICKET = 4
+_CALLS_A_TICKET = 3
 _LAST = 0.55
 """No kill is planned after this share of all calls: some tickets need fewer than others, and every kill is to hit."""
 

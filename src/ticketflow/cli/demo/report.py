@@ -10,7 +10,7 @@ from ticketflow.cli.demo.beside import PlainLoop
 from ticketflow.cli.demo.crash import IN_FLIGHT, Held, Kill, Running
 from ticketflow.cli.demo.plan import WORKERS, Plan
 from ticketflow.cli.demo.summary import print_verdict, summary
-from ticketflow.cli.demo.trails import steps_done, steps_repeated
+from ticketflow.cli.demo.trails import asked_for, steps_done, steps_repeated
 from ticketflow.domain.tickets import Status
 
 
@@ -18,7 +18,7 @@ def report(plan: Plan, now: Running, beside: PlainLoop | None) -> dict[str, Any]
     """The run as plain JSON values; ``loop`` is None where none ran beside it."""
     assert now.verdict is not None
     trails = list(now.trails.values())
-    needed = sum(event.payload.get("model") is not None for trail in trails for event in steps_done(trail))
+    needed = sum(asked_for(event) for trail in trails for event in steps_done(trail))
     results = Counter(sum(event.changes.get("result") is not None for event in trail) for trail in trails)
     held = [each for kill in now.kills for each in kill.held]
     return {

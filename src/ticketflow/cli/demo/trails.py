@@ -21,6 +21,11 @@ def steps_done(trail: Sequence[Event]) -> list[Event]:
     return [event for event in trail if event.event_type == EventType.STEP_COMPLETE]
 
 
+def asked_for(step: Event) -> bool:
+    """Whether the step asked the model itself. Extract mostly has what the first step was told."""
+    return str(step.payload.get("prompt_version") or "").startswith(f"{step.step_name}-")
+
+
 def steps_repeated(trail: Sequence[Event]) -> int:
     """How many steps were committed twice. A draft and its review belong to a round, the others to the ticket."""
     rounds = ("draft", "review")

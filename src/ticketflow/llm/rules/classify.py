@@ -81,7 +81,7 @@ def read(subject: str, body: str) -> Reading:
 
 
 def _priority(material: Mapping[str, Any], subject: str, body: str) -> tuple[str, list[str]]:
-    asked = material.get("customer_priority")
+    asked = (material.get("given") or {}).get("priority")
     if asked in ("low", "medium", "high", "urgent"):
         return str(asked), ["the customer"]
     found = concern_of(material)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ticketflow.llm.tasks import Review, TaskName
 from ticketflow.workflow.conversation import told_by_pipeline
@@ -22,7 +24,7 @@ async def review(state: State, context: RunContext) -> Outcome:
     answer, outcome = await ask(
         context,
         TaskName.REVIEW,
-        {"ticket": ticket_material(context), "articles": articles, "draft": drafted},
+        {"ticket": ticket_material(context), "articles": to_be_judged_by(articles, drafted), "draft": drafted},
         Review,
     )
     # A draft of an earlier release has no such field.
@@ -47,3 +49,19 @@ async def review(state: State, context: RunContext) -> Outcome:
         verdict = "escalate"
         problems.append(f"still not right after {MAX_REVISIONS} revisions")
     return replace(outcome, output={**answer, "verdict": verdict, "problems": problems})
+
+
+def to_be_judged_by(articles: Sequence[dict[str, Any]], drafted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The articles as a reviewer needs them: in full where the draft cites them, for it may state nothing else.
+
+    Of the others the best passage and the headings of the rest show whether one of them would have been the better
+    source. Where the draft cites none of them, all are in full: whether they answer the ticket is then the question.
+    """
+    cited = {article["id"] for article in articles} & set(drafted["citations"])
+    return [article if not cited or article["id"] in cited else _in_short(article) for article in articles]
+
+
+def _in_short(article: dict[str, Any]) -> dict[str, Any]:
+    best, *others = article["passages"] or [None]
+    headings = list(dict.fromkeys(passage["heading"] for passage in others if passage["heading"]))
+    return {**article, "passages": [best] if best else [], **({"other_headings": headings} if headings else {})}
