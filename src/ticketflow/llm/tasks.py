@@ -1,7 +1,7 @@
-"""The four questions that the pipeline asks a model, and the shape of each answer.
+"""The questions that the pipeline asks a model, and the shape of each answer.
 
-The same models validate what a provider returns, make the JSON schema that is sent for structured outputs,
-and are the step outputs of the public contract.
+The same models validate what a provider returns and make the JSON schema that is sent for structured outputs. Step
+outputs of the public contract are ``Classification``, ``Extraction``, ``Draft`` and ``Review``.
 
 Every answer is bounded, because it is stored, published and put before the next step: what would harm a customer half
 read is refused beyond its bound, remarks and facts are cut.
