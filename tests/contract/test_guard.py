@@ -23,6 +23,8 @@ from ticketflow.db.retention import Retention
 ROWS = {"select", "insert", "update", "delete"}
 TABLES: dict[str, set[str]] = {
     "tickets": {"select", "insert", "update"},
+    "ticket_words": ROWS,
+    "marks": ROWS,
     "events": {"select", "insert"},
     "messages": {"select", "insert"},
     "leases": ROWS,
@@ -222,7 +224,7 @@ async def test_service_role_prunes_whole_tickets_though_it_may_delete_nothing_of
         await gateway.aclose()
     assert (batch.tickets, batch.events) == (1, 6)
     assert tables_that_name(project, trail) == set()
-    assert tables_that_name(project, open_ticket) == {"tickets", "events", "outbox"}
+    assert tables_that_name(project, open_ticket) == {"tickets", "ticket_words", "events", "outbox"}
 
 
 def test_only_tickets_that_are_over_are_forgotten_and_only_ours(project: str, trail: UUID) -> None:
