@@ -82,6 +82,9 @@ class Counting:
         indexes = await self._connection.execute("select indexrelname, idx_scan from pg_stat_user_indexes")
         return dict(await tables.fetchall()), dict(await indexes.fetchall())
 
+    async def run(self, statement: str, *parameters: Any) -> None:
+        await self._connection.execute(statement, parameters or None)  # type: ignore[arg-type]
+
     async def read_from(self, index: str) -> int:
         """Entries read from this index, as counted up to now."""
         await self._connection.execute("select pg_stat_force_next_flush()")

@@ -119,7 +119,7 @@ async def _closed(app: Application, taken: Sequence[UUID]) -> list[UUID]:
     """Those that were answered, closed as if nobody had objected for long enough."""
     answered = await _standing(app, taken, Place.RESOLVED)
     for ticket in [await _ticket(app, ticket_id) for ticket_id in answered]:
-        await fire(DueTimer(ticket.id, TimerKind.CLOSE, ticket), app.commits, app.outbox)
+        await fire(DueTimer(ticket.id, TimerKind.CLOSE, ticket, ticket.updated_at), app.commits, app.outbox)
     return answered
 
 

@@ -19,6 +19,7 @@ from ticketflow.broker.messages import Message, readable
 from ticketflow.broker.port import Consumer, Delivery
 from ticketflow.db.codec import milliseconds
 from ticketflow.db.gateway import Gateway
+from ticketflow.db.looks import by_number
 from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable, TicketflowError
 from ticketflow.domain.routing import Lane
 from ticketflow.telemetry.boundaries import crossing
@@ -125,6 +126,7 @@ class EmbeddedConsumer:
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
         self._taking: asyncio.Task[int] | None = None
+        self._looks = {lane.value: by_number() for lane in Lane}
 
     async def next(self) -> Delivery:
         return await self.inbox.next()
@@ -153,6 +155,7 @@ class EmbeddedConsumer:
     async def _let_go(self, delivery: EmbeddedDelivery, function: str, args: dict[str, Any]) -> None:
         # First of all no longer in hand: whatever becomes of the call, the next beat frees what is not.
         self._in_hand.pop(delivery.id, None)
+        self._start_again()
         try:
             await self._gateway.call(function, {"consumer": self._id, **args})
         except TicketflowError as error:
@@ -196,8 +199,12 @@ class EmbeddedConsumer:
                         await self._news.wait()
             self._news.clear()
 
+    def _start_again(self) -> None:
+        for look in self._looks.values():
+            look.start_again()
+
     async def _beat(self) -> None:
-        await self._gateway.call(
+        freed = await self._gateway.call(
             "ticketflow_queue_beat",
             {
                 "consumer": self._id,
@@ -205,6 +212,8 @@ class EmbeddedConsumer:
                 "keep": [*self._in_hand, *self._done],
             },
         )
+        if freed:
+            self._start_again()
 
     async def _take(self) -> int:
         room = {
@@ -215,9 +224,13 @@ class EmbeddedConsumer:
         done = list(self._done)
         if not room and not done:
             return 0
-        rows = await self._gateway.call("ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room})
+        begin_at = {lane: first for lane in room if (first := self._looks[lane].begin_at()) is not None}
+        rows = await self._gateway.call(
+            "ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room, "from": begin_at}
+        )
         self._done.difference_update(done)
         for row in rows:
+            self._looks[row["lane"]].saw([row["id"]])
             delivery = EmbeddedDelivery(self, row)
             self._in_hand[delivery.id] = delivery.lane
             self.inbox.put(delivery.lane, delivery)

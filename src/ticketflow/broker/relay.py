@@ -10,6 +10,7 @@ import structlog
 
 from ticketflow.broker.messages import Message
 from ticketflow.broker.port import Broker
+from ticketflow.db.looks import by_time
 from ticketflow.db.outbox import Outbox, OutboxRow
 from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable
 
@@ -37,6 +38,7 @@ class Relay:
         self._outbox = outbox
         self._broker = broker
         self._news = asyncio.Event()
+        self._look = by_time()
 
     def wake(self) -> None:
         """There is something in the outbox now."""
@@ -100,9 +102,10 @@ class Relay:
 
     async def _turn(self, sent: list[int]) -> bool:
         """Forget what was sent, take the next rows and publish them. Returns whether there were any."""
-        rows = await self._outbox.take(BATCH, HOLD, sent)
+        rows = await self._outbox.take(BATCH, HOLD, sent, self._look.begin_at())
         sent.clear()
         if rows:
+            self._look.saw(row.due_at for row in rows)
             await self._publish(rows)
             sent += [row.id for row in rows]
         return bool(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -30,12 +30,15 @@ MAX_HEADER_NAME_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
+    """``due_at``: its place among those that are to be taken, another each time that it comes."""
+
     id: int
     ticket_id: UUID
     lane: Lane
     reason: str
     headers: dict[str, str]
     created_at: datetime
+    due_at: datetime = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,24 @@ class DueTimer:
     ticket_id: UUID
     kind: str
     ticket: Ticket | None
+    due_at: datetime
 
 
 class Outbox:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def take(self, limit: int, hold: timedelta, sent: Sequence[int] = ()) -> list[OutboxRow]:
+    async def take(
+        self, limit: int, hold: timedelta, sent: Sequence[int] = (), since: datetime | None = None
+    ) -> list[OutboxRow]:
         """Forget the rows in ``sent``, take up to ``limit`` others; untouched, they come again after ``hold``.
+        ``since``: none that was due before.
 
         A row that cannot be a message goes to the dead letters instead and does not come again.
         """
         rows = await self._gateway.call(
-            "ticketflow_outbox_take", {"limit": limit, "hold_ms": milliseconds(hold), "sent": list(sent)}
+            "ticketflow_outbox_take",
+            {"limit": limit, "hold_ms": milliseconds(hold), "sent": list(sent), **_since(since)},
         )
         parsed = [(row, _parsed(row)) for row in rows]
         if unusable := [(row, why) for row, why in parsed if isinstance(why, str)]:
@@ -86,9 +94,11 @@ class Outbox:
         """Offer rows again at once, because they could not be published."""
         await self._gateway.call("ticketflow_outbox_return", {"ids": list(ids)})
 
-    async def due_timers(self, limit: int, hold: timedelta) -> list[DueTimer]:
+    async def due_timers(self, limit: int, hold: timedelta, since: datetime | None = None) -> list[DueTimer]:
+        """Up to ``limit`` of them, for ``hold`` ours alone. ``since``: none that was due before."""
         rows = await self._gateway.call(
-            "ticketflow_timers_due", {"limit": limit, "hold_ms": milliseconds(hold), "kinds": list(TimerKind)}
+            "ticketflow_timers_due",
+            {"limit": limit, "hold_ms": milliseconds(hold), "kinds": list(TimerKind), **_since(since)},
         )
         timers = []
         for row in rows:
@@ -98,7 +108,7 @@ class Outbox:
                 # A value of a later release: its own workers will take the timer, which must not hold up the others.
                 log.warning("timer.unreadable", ticket_id=row["ticket_id"], reason=str(error))
                 continue
-            timers.append(DueTimer(UUID(row["ticket_id"]), row["kind"], ticket))
+            timers.append(DueTimer(UUID(row["ticket_id"]), row["kind"], ticket, datetime.fromisoformat(row["due_at"])))
         return timers
 
     async def drop_timer(self, ticket_id: UUID, kind: str) -> None:
@@ -135,6 +145,10 @@ class Outbox:
         return [UUID(ticket_id) for ticket_id in woken]
 
 
+def _since(since: datetime | None) -> dict[str, str]:
+    return {} if since is None else {"since": since.isoformat()}
+
+
 def _parsed(row: Mapping[str, Any]) -> OutboxRow | str:
     """The row, or why it cannot be a message: the table's types allow more than a broker carries."""
     try:
@@ -142,9 +156,9 @@ def _parsed(row: Mapping[str, Any]) -> OutboxRow | str:
     except ValueError:
         return f"its lane is none of {', '.join(Lane)}"
     try:
-        created_at = datetime.fromisoformat(row["created_at"])
+        created_at, due_at = (datetime.fromisoformat(row[name]) for name in ("created_at", "due_at"))
     except ValueError:
-        return "its created_at is no time of ours"
+        return "its created_at or available_at is no time of ours"
     if len(row["reason"]) > MAX_REASON_CHARACTERS:
         return f"its reason is longer than {MAX_REASON_CHARACTERS} characters"
     headers = row["headers"]
@@ -153,4 +167,4 @@ def _parsed(row: Mapping[str, Any]) -> OutboxRow | str:
     names, size = [len(name.encode()) for name in headers], len(orjson.dumps(headers))
     if size > MAX_HEADERS_BYTES or any(not 0 < length <= MAX_HEADER_NAME_BYTES for length in names):
         return f"its headers are larger than {MAX_HEADERS_BYTES} bytes or have a name no broker takes"
-    return OutboxRow(row["id"], UUID(row["ticket_id"]), lane, row["reason"], headers, created_at)
+    return OutboxRow(row["id"], UUID(row["ticket_id"]), lane, row["reason"], headers, created_at, due_at)
