@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     price_input_per_million: float | None = Field(None, ge=0)
     price_output_per_million: float | None = Field(None, ge=0)
     close_after_hours: float = Field(72, ge=0, le=8760)
+    checkpoint_days: float = Field(30, ge=0, le=36_500)
     reply_settle_seconds: float = Field(5, ge=0, le=600)
     routes_file: Path | None = None
     extract_fields: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
@@ -114,6 +115,11 @@ class Settings(BaseSettings):
     def close_after(self) -> timedelta | None:
         """When a resolved ticket closes by itself, or None for never."""
         return timedelta(hours=self.close_after_hours) if self.close_after_hours else None
+
+    @property
+    def keep_checkpoints(self) -> timedelta | None:
+        """How long a completed ticket keeps its checkpoints, or None for as long as it is there."""
+        return timedelta(days=self.checkpoint_days) if self.checkpoint_days else None
 
     @property
     def reply_settle(self) -> timedelta:

@@ -86,7 +86,7 @@ async def test_checkpoints_go_and_everything_that_a_person_reads_stays(
     assert await pruned(retention, dry_run=True) == [Pruned(tickets=1, checkpoints=3)]
     assert tables_that_name(database_url, ticket_id) >= {"checkpoints", "checkpoint_writes"}
     assert await pruned(retention) == [Pruned(tickets=1, checkpoints=3)]
-    assert tables_that_name(database_url, ticket_id) == {"tickets", "events", "outbox"}
+    assert tables_that_name(database_url, ticket_id) == {"tickets", "ticket_words", "events", "outbox"}
     assert (await reads.ticket(ticket_id), await reads.events(ticket_id)) == before
     steps = (await Inspect(reads).workflow(ticket_id, LOCAL_ADMIN))["steps"]
     assert [step["step"] for step in steps if step["status"] == "done"] == list(STEPS)
@@ -112,7 +112,7 @@ async def test_a_whole_ticket_leaves_nothing_in_any_table(
         connection.execute("insert into timers values (%s, 'retry', now())", (ticket_id,))
         connection.execute("insert into leases values (%s, gen_random_uuid(), 'w', now())", (ticket_id,))
     assert await pruned(retention, whole=True, dry_run=True) == [Pruned(tickets=1, events=6)]
-    assert len(tables_that_name(database_url, ticket_id)) == 8
+    assert len(tables_that_name(database_url, ticket_id)) == 9
     assert await pruned(retention, whole=True) == [Pruned(tickets=1, events=6)]
     assert tables_that_name(database_url, ticket_id) == set()
     assert tables_that_name(database_url, stays) >= {"tickets", "events", "leases", "checkpoints", "checkpoint_writes"}
@@ -267,3 +267,47 @@ async def test_a_time_that_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(Invalid, match=why):
         await anext(prune(retention, older_than, whole=whole, batch=10, dry_run=False))
+
+
+async def test_upkeep_goes_on_where_the_last_process_stopped(
+    commits: Commits, leases: Leases, gateway: PostgresGateway, reads: Reads, retention: Retention, database_url: str
+) -> None:
+    ended = [await with_checkpoints(commits, leases, gateway) for _ in range(3)]
+    under_way = await with_checkpoints(commits, leases, gateway, end=False)
+    before = datetime.now(UTC)
+    late = await with_checkpoints(commits, leases, gateway)
+    assert await retention.prune_next(before, 2) == (Pruned(tickets=2, checkpoints=6), True)
+    another = Retention(gateway)
+    assert await another.prune_next(before, 2) == (Pruned(tickets=1, checkpoints=3), False)
+    assert await another.prune_next(before, 2) == (Pruned(), False)
+    assert all("checkpoints" not in tables_that_name(database_url, ticket_id) for ticket_id in ended)
+    assert "checkpoints" in tables_that_name(database_url, under_way)
+    assert "checkpoints" in tables_that_name(database_url, late)
+    assert await another.prune_next(datetime.now(UTC), 2) == (Pruned(tickets=1, checkpoints=3), False)
+    assert not (await verify(reads)).violations
+
+
+async def test_upkeep_keeps_what_a_person_may_yet_redrive(
+    commits: Commits, leases: Leases, gateway: PostgresGateway, reads: Reads, retention: Retention, database_url: str
+) -> None:
+    failed = await with_checkpoints(commits, leases, gateway, end=False)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("update leases set expires_at = now()")
+        await fail(commits, leases, failed)
+        odd = await with_checkpoints(commits, leases, gateway)
+        connection.execute(
+            "insert into dead_letters (kind, ticket_id, reason, detail) values ('message', %s, 'message', 'no')", (odd,)
+        )
+    assert await retention.prune_next(datetime.now(UTC), 10) == (Pruned(kept=1), False)
+    assert {"checkpoints"} <= tables_that_name(database_url, failed) & tables_that_name(database_url, odd)
+
+
+async def test_two_processes_do_not_prune_at_the_same_time(
+    commits: Commits, leases: Leases, gateway: PostgresGateway, retention: Retention, database_url: str
+) -> None:
+    await with_checkpoints(commits, leases, gateway)
+    with psycopg.connect(database_url) as other:
+        other.execute("select pg_advisory_xact_lock(7236428003)")
+        assert await retention.prune_next(datetime.now(UTC), 10) == (Pruned(), False)
+        other.rollback()
+    assert await retention.prune_next(datetime.now(UTC), 10) == (Pruned(tickets=1, checkpoints=3), False)

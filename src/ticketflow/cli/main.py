@@ -123,7 +123,8 @@ def prune(
 ) -> None:
     """Remove what tickets that ended long ago leave behind.
 
-    That is their checkpoints, and with --tickets the tickets as well. Nothing is removed without this command.
+    That is their checkpoints, and with --tickets the tickets as well. Workers remove checkpoints of completed tickets
+    by themselves after TICKETFLOW_CHECKPOINT_DAYS; tickets go with this command alone.
 
     Tickets under way are not touched, nor those with an open dead letter: a person may yet redrive them. A cancelled
     ticket keeps its checkpoints as long as it stays, for a retry goes on from them. A completed one without them keeps

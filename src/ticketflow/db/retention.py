@@ -58,3 +58,11 @@ class Retention:
             if row["next"] is None:
                 return
             args["after"] = row["next"]
+
+    async def prune_next(self, before: datetime, batch: int) -> tuple[Pruned, bool]:
+        """Remove the checkpoints of the next tickets that ended before that time, from where the last process that did
+        so stopped; and whether there is more to do. One process at a time; to others it seems that there is nothing.
+        """
+        args = {"before": before.isoformat(), "statuses": sorted(SETTLED), "limit": batch}
+        row = await self._gateway.call("ticketflow_prune_next", args)
+        return Pruned(row["tickets"], row["checkpoints"], 0, row["kept"], row["busy"]), row["more"]

@@ -56,7 +56,14 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
         close_after=settings.close_after,
     )
     upkeep = asyncio.create_task(
-        Upkeep(app.outbox, app.commits, app.relay, timedelta(seconds=settings.sweep_after_seconds)).run()
+        Upkeep(
+            app.outbox,
+            app.commits,
+            app.relay,
+            timedelta(seconds=settings.sweep_after_seconds),
+            app.retention,
+            settings.keep_checkpoints,
+        ).run()
     )
     try:
         async with app.traffic.breaker.probing(asked.check):

@@ -1,16 +1,18 @@
-"""What every worker does beside the tickets: publish, fire timers, and find what nobody would wake."""
+"""What every worker does beside the tickets: publish, fire timers, find what nobody would wake, and clear away."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from ticketflow.broker.relay import Relay
 from ticketflow.db.commits import Commits
+from ticketflow.db.looks import by_time
 from ticketflow.db.outbox import Outbox
+from ticketflow.db.retention import Retention
 from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.services.wake import fire
 
@@ -23,31 +25,66 @@ guarded by the version that came with the timer."""
 
 TIMER_PERIOD = 0.5
 
+PRUNE_PERIOD = 60.0
+PRUNE_BATCH = 200
+"""Tickets whose checkpoints go in one transaction, which takes some ten milliseconds."""
+
+PRUNE_PAUSE = 0.2
+"""Between two such transactions while there is more to do: for the most part the database has others to serve."""
+
 
 class Upkeep:
-    """Three loops that may run in any number of processes at once. ``sweep_after``: how long a ticket may lie still."""
+    """Loops that may run in any number of processes at once. ``sweep_after``: how long a ticket may lie still;
+    ``keep_checkpoints``: how long one that is completed keeps its checkpoints, or None for as long as it is there."""
 
-    def __init__(self, outbox: Outbox, commits: Commits, relay: Relay, sweep_after: timedelta) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        commits: Commits,
+        relay: Relay,
+        sweep_after: timedelta,
+        retention: Retention,
+        keep_checkpoints: timedelta | None,
+    ) -> None:
         self._outbox = outbox
         self._commits = commits
         self._relay = relay
         self._sweep_after = sweep_after
+        self._look = by_time()
+        self._retention = retention
+        self._keep_checkpoints = keep_checkpoints
 
     async def run(self) -> None:
         """Run until cancelled."""
         sweep_period = min(max(self._sweep_after.total_seconds() / 3, 0.2), 10.0)
         await asyncio.gather(
-            self._relay.run(), _repeat(self._fire_timers, TIMER_PERIOD), _repeat(self._sweep, sweep_period)
+            self._relay.run(),
+            _repeat(self._fire_timers, TIMER_PERIOD),
+            _repeat(self._sweep, sweep_period),
+            _repeat(self._prune, PRUNE_PERIOD),
         )
 
     async def _fire_timers(self) -> None:
-        while timers := await self._outbox.due_timers(TIMER_BATCH, TIMER_HOLD):
+        while timers := await self._outbox.due_timers(TIMER_BATCH, TIMER_HOLD, self._look.begin_at()):
+            self._look.saw(timer.due_at for timer in timers)
             await asyncio.gather(*(fire(timer, self._commits, self._outbox) for timer in timers))
 
     async def _sweep(self) -> None:
         if woken := await self._outbox.sweep(self._sweep_after):
             log.warning("sweeper.woken", tickets=len(woken))
             self._relay.wake()
+
+    async def _prune(self) -> None:
+        if self._keep_checkpoints is None:
+            return
+        more = True
+        while more:
+            before = datetime.now(UTC) - self._keep_checkpoints
+            pruned, more = await self._retention.prune_next(before, PRUNE_BATCH)
+            if pruned.checkpoints:
+                log.info("retention.pruned", tickets=pruned.tickets, checkpoints=pruned.checkpoints)
+            if more:
+                await asyncio.sleep(PRUNE_PAUSE)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], period: float) -> None:
