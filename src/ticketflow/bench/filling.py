@@ -23,7 +23,7 @@ from ticketflow.db.connecting import connect
 from ticketflow.samples import tickets as samples
 from ticketflow.settings import Settings
 
-BATCH = 20_000
+BATCH = 5_000
 """Copies made in one transaction."""
 
 PEOPLE = 200
@@ -154,7 +154,7 @@ _COPY_ROWS = """
 insert into {table} ({columns})
 select {values}
 from copies c join mould_tickets t on t.id = c.mould join mould_{table} m on {key} = c.mould
-where {only} order by {order}
+where {only} {order}
 """
 _KEY = {"tickets": "m.id", "checkpoints": "m.thread_id::uuid"}
 
@@ -199,7 +199,8 @@ _ONLY = {
     # The others' messages are with a broker, or settled.
     "outbox": f"c.kind = '{Kind.PENDING}'",
 }
-_ORDER = {"checkpoints": "c.n, m.position", "events": "c.n, m.seq", "messages": "c.n, m.seq"}
+_ORDER = {"checkpoints": "order by c.n, m.position"}
+"""Where rows are told apart by the order in which they were written."""
 
 
 async def _copy(database: psycopg.AsyncConnection[Any], first: int, last: int, copies: int) -> None:
@@ -228,7 +229,7 @@ async def _copy(database: psycopg.AsyncConnection[Any], first: int, last: int, c
             values=", ".join(values),
             key=_KEY.get(table, "m.ticket_id"),
             only=_ONLY.get(table, "true"),
-            order=_ORDER.get(table, "c.n"),
+            order=_ORDER.get(table, ""),
         )
         await database.execute(statement.encode())
     await database.execute(

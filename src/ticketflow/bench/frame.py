@@ -22,6 +22,8 @@ class Plan:
     in_flight: int = 50
     rounds: int = 5
     sweep: bool = False
+    growth_tickets: int = 1_000_000
+    """In the largest of the databases that are compared by size."""
 
 
 @dataclass(frozen=True, slots=True)
