@@ -18,23 +18,28 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Lease, Leases
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import After, Reads
+from ticketflow.db.retention import Retention
 from ticketflow.domain.change import Create
+from ticketflow.domain.conversation import MessageKind
 
 RUNS = 7
 """PostgreSQL keeps a plan for all arguments from the sixth run of a statement on."""
 
 FILL = """
 create temporary table made as select gen_random_uuid() as id, n,
-    case when n <= 200 then 'processing' when n <= 400 then 'pending' else 'completed' end as status
-  from generate_series(1, 20000) n;
+    case when n <= 200 then 'processing' when n <= 400 then 'pending' when n % 1000 = 5 then 'failed_permanent'
+         else 'completed' end as status
+  from generate_series(1, 100000) n;
 insert into tickets (id, customer_id, subject, body, channel, status, fingerprint, version, flow_version, created_at,
-                     updated_at, completed_at)
-  select id, 'cus_' || n % 1000, 'My lock', 'What now?', 'api', status, 'f', 4, '1', now() - n * interval '1 minute',
-    now(), case status when 'completed' then now() end from made;
+                     updated_at, completed_at, assignee, tags)
+  select id, 'cus_' || n % 5000, 'My lock CL-' || n, 'What now?', 'api', status, 'f', 2, '1',
+    now() - n * interval '1 minute', now(), case status when 'completed' then now() - n * interval '1 minute' end,
+    case n % 1000 when 7 then 'agent-7' else 'pipeline' end, case n % 1000 when 9 then '{recall}'::text[] else '{}' end
+  from made;
 insert into events (ticket_id, seq, event_type, actor, change_id)
-  select id, seq, 'status_change', 'pipeline', gen_random_uuid() from made, generate_series(1, 4) seq;
+  select id, seq, 'status_change', 'pipeline', gen_random_uuid() from made, generate_series(1, 2) seq;
 insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, checkpoint, metadata, channels)
-  select id::text, '', 'c' || step, '{"channel_versions": {}}', '{}', '{}' from made, generate_series(1, 3) step;
+  select id::text, '', 'c' || step, '{"channel_versions": {}}', '{}', '{}' from made, generate_series(1, 1) step;
 insert into leases (ticket_id, token, worker, expires_at)
   select id, gen_random_uuid(), 'worker-0', now() + interval '1 hour' from made where status <> 'pending';
 insert into timers (ticket_id, kind, due_at)
@@ -44,13 +49,16 @@ insert into outbox (ticket_id, lane, reason, available_at)
   from generate_series(1, 100000) n;
 insert into dead_letters (kind, ticket_id, reason, detail, created_at)
   select 'ticket', id, 'poison', 'no', now() - n * interval '1 minute' from made;
-insert into intake_keys (key, ticket_id) select gen_random_uuid(), id from made, generate_series(1, 10);
+insert into messages (id, ticket_id, seq, kind, author, body, created_at)
+  select gen_random_uuid(), id, 2, 'reply', 'pipeline', 'Hold the button.', now() from made;
+insert into intake_keys (key, ticket_id) select gen_random_uuid(), id from made;
 insert into queue_messages (lane, body, consumer)
   select 'normal', 'x', case when n % 2 = 0 then gen_random_uuid() end from made;
 """
 BIG = (
     "tickets",
     "events",
+    "messages",
     "leases",
     "timers",
     "outbox",
@@ -141,7 +149,7 @@ async def commits_of_steps(filled: Filled) -> None:
 async def commits_of_people(filled: Filled) -> None:
     commits = Commits(filled.gateway)
     for ticket_id in filled.tickets["completed"][10 : 10 + RUNS]:
-        await commits.apply(at_version(ticket_id, 4, redrive="operator"))
+        await commits.apply(at_version(ticket_id, 2, redrive="operator"))
 
 
 async def intake(filled: Filled) -> None:
@@ -178,12 +186,26 @@ async def pages(filled: Filled) -> None:
             assert len(await Reads(filled.gateway).tickets({}, sort=sort, limit=50, after=after)) == 50
 
 
+def listed(rows: int, **filters: Any) -> Statement:
+    async def lists(filled: Filled) -> None:
+        for _ in range(RUNS):
+            assert len(await Reads(filled.gateway).tickets(filters, sort="-created_at", limit=20)) == rows
+
+    return lists
+
+
+async def prunes(filled: Filled) -> None:
+    for _ in range(RUNS):
+        assert (await Retention(filled.gateway).prune_next(datetime.now(UTC) - timedelta(days=1), 5))[0].kept == 5
+
+
 async def views(filled: Filled) -> None:
     reads = Reads(filled.gateway)
     for ticket_id in filled.tickets["completed"][20 : 20 + RUNS]:
         assert await reads.ticket(ticket_id)
-        assert len(await reads.events(ticket_id) or ()) == 4
-        await reads.events_of({ticket_id: 2})
+        assert len(await reads.events(ticket_id) or ()) == 2
+        await reads.events_of({ticket_id: 1})
+        assert len(await reads.messages(ticket_id, [MessageKind.REPLY], limit=5)) == 1
         await reads.wakers(ticket_id)
 
 
@@ -223,15 +245,28 @@ async def queue(filled: Filled) -> None:
         (heartbeats, {"leases_pkey"}),
         (relay, {"outbox_by_availability", "outbox_pkey"}),
         (timers, {"timers_by_due", "timers_pkey", "tickets_pkey"}),
-        (sweeps, {"tickets_unfinished", "intake_keys_by_age"}),
+        (sweeps, {"tickets_open", "intake_keys_by_age"}),
         (pages, {"tickets_by_creation"}),
-        (views, {"tickets_pkey", "events_pkey", "leases_pkey", "timers_pkey", "outbox_by_ticket"}),
+        (listed(20, customer_id=["cus_7"]), {"tickets_by_customer"}),
+        (listed(20, customer_id=["cus_7", "cus_8"]), {"tickets_by_customer"}),
+        (listed(20, status=["failed_permanent"]), {"tickets_open"}),
+        (listed(20, status=["pending", "waiting"]), {"tickets_open"}),
+        (listed(20, status=["completed"]), {"tickets_by_creation"}),
+        (listed(20, assignee=["agent-7"]), {"tickets_of_people"}),
+        (listed(20, tag="recall"), {"tickets_by_tag"}),
+        (listed(1, q="CL-77777"), {"ticket_words_words"}),
+        (listed(20, q="lock"), {"tickets_by_creation", "ticket_words_pkey"}),
+        (prunes, {"tickets_by_end", "dead_letters_by_ticket"}),
+        (
+            views,
+            {"tickets_pkey", "events_pkey", "messages_by_ticket", "leases_pkey", "timers_pkey", "outbox_by_ticket"},
+        ),
         (histories, {"tickets_by_customer"}),
         (letters, {"dead_letters_open"}),
         (audits, {"tickets_pkey", "events_pkey", "dead_letters_by_ticket", "outbox_by_ticket"}),
         (queue, {"queue_messages_ready", "queue_messages_pkey"}),
     ],
-    ids=lambda each: each.__name__ if callable(each) else "",
+    ids=lambda each: each.__name__ if callable(each) else "-".join(sorted(each)),
 )
 async def test_a_hot_statement_uses_its_indexes_and_scans_no_table(
     filled: Filled, statement: Statement, indexes: Collection[str]

@@ -258,6 +258,9 @@ def bench(
         Path | None,
         typer.Option(metavar="DIR", help="Draw plots into this folder, and measure what only they show. Takes longer."),
     ] = None,
+    rows: Annotated[
+        int, typer.Option(min=20_000, help="Tickets in the largest database of the growth row: 17 GB a million.")
+    ] = 1_000_000,
 ) -> None:
     """Ticketflow beside its anchors in one run. Only the ratios mean anything elsewhere.
 
@@ -270,7 +273,8 @@ def bench(
 
     if unknown := set(row or ()) - ROWS.keys():
         raise typer.BadParameter(f"unknown row {min(unknown)!r}; there is {', '.join(ROWS)}")
-    leave(run(settings(), row or (), Plan(tickets, in_flight, rounds, sweep=plots is not None), plots))
+    plan = Plan(tickets, in_flight, rounds, sweep=plots is not None, growth_tickets=rows)
+    leave(run(settings(), row or (), plan, plots))
 
 
 def main() -> int:
