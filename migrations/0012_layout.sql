@@ -1,7 +1,7 @@
 -- Tables laid out for their life: what is hot stays small, and what grows costs nothing until it is asked for.
 --
--- On a database with tickets in it: texts are indexed anew, about a minute and a half for a million tickets, while everything
--- goes on; after that, writes to tickets wait for the few seconds in which the new indexes are made.
+-- On a database with tickets in it: their texts are indexed anew, some four minutes for a million tickets on two busy cores,
+-- while everything goes on. After that, writes to tickets wait until the end, for the seconds that three small indexes take.
 
 -- Texts ------------------------------------------------------------------------------------------------------------
 
@@ -62,6 +62,9 @@ begin
   end loop;
 end $$;
 -- Updated in place, key and index entries untouched, as long as the page has room.
+-- A ticket is written some seven times within seconds: at 80, a third of that found room, at 65 three fifths, and the table
+-- stays smaller than with the versions that moved.
+alter table tickets set (fillfactor = 65);
 alter table timers set (fillfactor = 70);
 alter table wake_ups set (fillfactor = 70);
 alter table queue_consumers set (fillfactor = 70);

@@ -26,8 +26,8 @@ from ticketflow.settings import Settings
 BATCH = 5_000
 """Copies made in one transaction."""
 
-PEOPLE = 200
-"""Agents among whom the tickets that people have are divided."""
+PER_PERSON = 1000
+"""Tickets of a desk for each of its agents, who have one in twenty of them."""
 
 UNDER_WAY = 0.003
 RECENT = 0.004
@@ -141,7 +141,8 @@ with numbered as (
   select *, case when age <= %(under_way)s then (array['pending', 'processing', 'retrying'])[1 + n %% 3]
                  when age <= %(recent)s then 'resolved' else (%(of_old)s::text[])[1 + dice %% 1000] end as kind
   from numbered)
-select n, kind, age, dice, md5('copy ' || n)::uuid as id, m.ids[1 + dice / 1000 %% cardinality(m.ids)] as mould,
+select n, kind, age, n %% greatest(%(copies)s / %(per_person)s, 1) as person,
+  md5('copy ' || n)::uuid as id, m.ids[1 + dice / 1000 %% cardinality(m.ids)] as mould,
   now() - age * interval '730 days' - interval '1 minute' as created_at,
   'cus_' || (power(dice / 2147483647.0, 3) * greatest(%(copies)s / 10, 1))::integer as customer_id,
   left(subjects[1 + dice %% cardinality(subjects)], 60) || ' CL-' || n as subject,
@@ -167,7 +168,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "subject": "c.subject",
         "body": "c.body",
         "fingerprint": "md5(c.subject) || md5(c.body)",
-        "assignee": f"case m.assignee when '{PERSON}' then 'agent-' || c.n % {PEOPLE} else m.assignee end",
+        "assignee": f"case m.assignee when '{PERSON}' then 'agent-' || c.person else m.assignee end",
     },
     "events": {
         "changes": f"""case
@@ -175,7 +176,7 @@ _OWN: Mapping[str, Mapping[str, str]] = {
               'customer_id', c.customer_id, 'customer_email', c.customer_id || '@example.com', 'subject', c.subject,
               'body', c.body, 'fingerprint', md5(c.subject) || md5(c.body))
             when m.changes->>'assignee' = '{PERSON}' then
-              m.changes || jsonb_build_object('assignee', 'agent-' || c.n % {PEOPLE})
+              m.changes || jsonb_build_object('assignee', 'agent-' || c.person)
             else m.changes end""",
         "payload": f"""case when m.event_type = 'message' then
             m.payload || jsonb_build_object('message_id', {_MESSAGE.format("(m.payload->>'message_id')")})
@@ -212,6 +213,7 @@ async def _copy(database: psycopg.AsyncConnection[Any], first: int, last: int, c
             "first": first,
             "last": last,
             "copies": copies,
+            "per_person": PER_PERSON,
             "under_way": UNDER_WAY,
             "recent": RECENT,
             "of_old": of_old + [Kind.CLOSED] * (1000 - len(of_old)),

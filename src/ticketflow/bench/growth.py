@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from ticketflow.bench.filling import Filled, fill
 from ticketflow.bench.frame import Bench, Goal, Measurement, Plot, Spread
-from ticketflow.bench.moulds import RARE_TAG
+from ticketflow.bench.moulds import PERSON, RARE_TAG
 from ticketflow.bench.stand_ins import TEXT
 from ticketflow.db.commits import Commits
 from ticketflow.db.connecting import connect
@@ -214,7 +214,7 @@ async def _list_of_customer(desk: Desk) -> float:
 
 
 async def _list_of_person(desk: Desk) -> float:
-    return await _took(desk.reads.tickets({"assignee": ["agent-1"]}, sort="-created_at", limit=10))
+    return await _took(desk.reads.tickets({"assignee": [PERSON]}, sort="-created_at", limit=10))
 
 
 async def _list_deep(desk: Desk) -> float:
@@ -275,10 +275,6 @@ async def _gauges(desk: Desk) -> float:
     return await _timed(desk.reads.gauges())
 
 
-async def _stats(desk: Desk) -> float:
-    return await _timed(desk.reads.stats())
-
-
 OPERATIONS: Mapping[str, Operation] = {
     "intake": _intake,
     "intake_batched": _intake_batched,
@@ -289,17 +285,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "list_deep": _list_deep,
     "list_of_customer": _list_of_customer,
     "list_of_person": _list_of_person,
-    "list_of_status": _listed(rows=PAGE, status=["completed"]),
-    "list_of_rare_status": _listed(limit=10, rows=10, status=["failed_permanent"]),
+    "list_of_status": _listed(status=["completed"]),
+    "list_of_rare_status": _listed(limit=10, status=["failed_permanent"]),
     "list_of_team_and_status": _listed(limit=10, team=["billing"], status=["completed"]),
-    "list_of_rare_tag": _listed(limit=10, rows=10, tag=RARE_TAG),
+    "list_of_rare_tag": _listed(limit=10, tag=RARE_TAG),
     "list_by_words": _list_by_words,
-    "list_by_common_word": _listed(rows=PAGE, q="clock"),
+    "list_by_common_word": _listed(q="clock"),
     "history": _history,
     "outbox_take": _outbox_take,
     "timers_due": _timers_due,
     "sweep": _sweep,
     "dead_letters": _dead_letters,
     "gauges": _gauges,
-    "stats": _stats,
 }
