@@ -8,8 +8,9 @@
 -- A ticket's words beside it. As an index on the ticket's own row they were cut out of the text, and entered, again with each
 -- update that moves the row: at the claim and at the end. They never change.
 create table ticket_words (
-  ticket_id uuid not null,
-  words     tsvector not null
+  ticket_id   uuid not null,
+  taken_in_at timestamptz not null,
+  words       tsvector not null
 );
 comment on table ticket_words is 'The words of a ticket''s subject and body, for lists with q.';
 alter table ticket_words enable row level security;
@@ -21,20 +22,24 @@ $$;
 
 create function ticketflow_note_words() returns trigger language plpgsql as $$
 begin
-  insert into ticket_words (ticket_id, words) select id, ticketflow_words(subject, body) from added;
+  insert into ticket_words (ticket_id, taken_in_at, words)
+  select id, created_at, ticketflow_words(subject, body) from added;
   return null;
 end $$;
 
-insert into ticket_words (ticket_id, words) select id, ticketflow_words(subject, body) from tickets;
-alter table ticket_words add primary key (ticket_id);
+insert into ticket_words (ticket_id, taken_in_at, words)
+select id, created_at, ticketflow_words(subject, body) from tickets;
+-- By time first: ids are random, and each index that begins with one costs a page of its own at every intake, which after a
+-- checkpoint goes whole into the log.
+alter table ticket_words add primary key (taken_in_at, ticket_id);
 -- New rows are queued up to this size; a search reads the queue, and whoever fills it enters them all.
 create index ticket_words_words on ticket_words using gin (words) with (gin_pending_list_limit = 1024);
 
 -- From here on writers wait.
 lock table tickets in share row exclusive mode;
-insert into ticket_words (ticket_id, words)
-select id, ticketflow_words(subject, body) from tickets t
-where not exists (select from ticket_words w where w.ticket_id = t.id);
+insert into ticket_words (ticket_id, taken_in_at, words)
+select id, created_at, ticketflow_words(subject, body) from tickets t
+where not exists (select from ticket_words w where w.taken_in_at = t.created_at and w.ticket_id = t.id);
 create trigger tickets_have_words after insert on tickets referencing new table as added
   for each statement execute function ticketflow_note_words();
 drop index tickets_text;
@@ -199,6 +204,8 @@ declare
   field      text;
   wanted     text[];
   hits       uuid[];
+  source     text := 'tickets';
+  place      text := 'created_at, id';
   found_     jsonb;
 begin
   foreach field in array array['status', 'category', 'priority', 'team', 'customer_id', 'channel', 'lifecycle', 'assignee'] loop
@@ -214,25 +221,30 @@ begin
   end if;
   if args ? 'q' then
     -- Statistics know common words and guess at rare ones. Few tickets with them are all fetched; where there are many, the
-    -- newest tickets are gone through, of which enough will have them.
+    -- newest are gone through, of which enough will have them.
     hits := array(select ticket_id from ticket_words where words @@ words_ limit 2001);
-    conditions := conditions || case when cardinality(hits) > 2000 then format('words @@ %L', words_) else 'id = any ($1)' end;
+    if cardinality(hits) > 2000 then
+      conditions := conditions || format('words @@ %L', words_);
+      source := 'ticket_words join tickets on id = ticket_id';
+      place := 'taken_in_at, ticket_id';
+    else
+      conditions := conditions || 'id = any ($1)'::text;
+    end if;
   end if;
   if args ? 'created_after' then
-    conditions := conditions || format('created_at > %L', (args->>'created_after')::timestamptz);
+    conditions := conditions || format('%s > %L', split_part(place, ',', 1), (args->>'created_after')::timestamptz);
   end if;
   if args ? 'created_before' then
-    conditions := conditions || format('created_at < %L', (args->>'created_before')::timestamptz);
+    conditions := conditions || format('%s < %L', split_part(place, ',', 1), (args->>'created_before')::timestamptz);
   end if;
   if args ? 'after' then
-    conditions := conditions || format('(created_at, id) %s (%L, %L)', case when rising then '>' else '<' end,
+    conditions := conditions || format('(%s) %s (%L, %L)', place, case when rising then '>' else '<' end,
       (args->'after'->>'created_at')::timestamptz, (args->'after'->>'id')::uuid);
   end if;
   execute format(
-    'select coalesce(jsonb_agg(to_jsonb(t)), ''[]'') from (select tickets.* from tickets %s where %s order by %s limit %L) t',
-    case when cardinality(hits) > 2000 then 'join ticket_words on ticket_id = id' end,
-    coalesce(nullif(array_to_string(conditions, ' and '), ''), 'true'),
-    case when rising then 'created_at, id' else 'created_at desc, id desc' end,
+    'select coalesce(jsonb_agg(to_jsonb(t)), ''[]'') from (select tickets.* from %s where %s order by %s limit %L) t',
+    source, coalesce(nullif(array_to_string(conditions, ' and '), ''), 'true'),
+    case when rising then place else replace(place, ',', ' desc,') || ' desc' end,
     (args->>'limit')::integer) into found_ using hits;
   return found_;
 end $$;
@@ -298,16 +310,18 @@ end $$;
 create or replace function ticketflow_forget(p_tickets uuid[], p_last_end timestamptz) returns void
 language plpgsql security definer as $$
 declare
-  gone uuid[];
+  gone  uuid[];
+  times timestamptz[];
 begin
   with deleted as (
-    delete from tickets where id = any (p_tickets) and completed_at is not null returning id
-  ) select array_agg(id) into gone from deleted;
+    delete from tickets where id = any (p_tickets) and completed_at is not null returning id, created_at
+  ) select array_agg(id), array_agg(created_at) into gone, times from deleted;
   perform set_config('ticketflow.pruning', 'on', true);
   delete from events where ticket_id = any (gone);
   delete from messages where ticket_id = any (gone);
   perform set_config('ticketflow.pruning', '', true);
-  delete from ticket_words where ticket_id = any (gone);
+  delete from ticket_words w using unnest(times, gone) d (created_at, id)
+  where w.taken_in_at = d.created_at and w.ticket_id = d.id;
   delete from leases where ticket_id = any (gone);
   delete from outbox where ticket_id = any (gone);
   delete from timers where ticket_id = any (gone);

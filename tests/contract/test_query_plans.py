@@ -255,7 +255,7 @@ async def queue(filled: Filled) -> None:
         (listed(20, assignee=["agent-7"]), {"tickets_of_people"}),
         (listed(20, tag="recall"), {"tickets_by_tag"}),
         (listed(1, q="CL-77777"), {"ticket_words_words"}),
-        (listed(20, q="lock"), {"tickets_by_creation", "ticket_words_pkey"}),
+        (listed(20, q="lock"), {"tickets_pkey", "ticket_words_pkey"}),
         (prunes, {"tickets_by_end", "dead_letters_by_ticket"}),
         (
             views,
