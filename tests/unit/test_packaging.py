@@ -250,9 +250,10 @@ LOCKED = {
 }
 
 
-def pins(lock: str) -> dict[str, str]:
-    """Name and version of every entry. Fails for a line that is not part of a pinned entry with hashes."""
-    found: dict[str, str] = {}
+def pins(lock: str) -> dict[str, frozenset[str]]:
+    """Name and version of every entry; several versions where each has a marker that says for which Python. Fails for
+    a line that is not part of a pinned entry with hashes."""
+    found: dict[str, frozenset[str]] = {}
     lines = [line for line in (ROOT / lock).read_text("utf-8").splitlines() if line and line.lstrip()[:1] != "#"]
     expect_hash = False
     for line in lines:
@@ -263,8 +264,8 @@ def pins(lock: str) -> dict[str, str]:
         else:
             match = _PIN.fullmatch(line)
             assert match, line
-            assert match["name"] not in found
-            found[match["name"]] = match["version"]
+            assert match["name"] not in found or "python_full_version" in line
+            found[match["name"]] = found.get(match["name"], frozenset()) | {match["version"]}
             expect_hash = True
     assert not expect_hash
     return found
@@ -275,7 +276,7 @@ def test_a_lock_file_pins_every_direct_dependency_with_hashes(lock: str) -> None
     found = pins(lock)
     for line in LOCKED[lock]:
         requirement = Requirement(line)
-        assert requirement.specifier.contains(found[canonicalize_name(requirement.name)]), line
+        assert all(map(requirement.specifier.contains, found[canonicalize_name(requirement.name)])), line
 
 
 @pytest.mark.parametrize("lock", LOCKED)
