@@ -46,7 +46,9 @@ PAUSE_WITHOUT_STORE = 1.0
 class Graph(Protocol):
     """The compiled graph, as far as the worker needs it."""
 
-    def astream(self, input: Any, config: Any, **options: Any) -> AsyncIterator[Any]: ...
+    def astream(
+        self, input: Any, config: Any, *, context: Any, durability: Any, stream_mode: Any
+    ) -> AsyncIterator[Any]: ...
 
 
 class WorkerObserver(Protocol):

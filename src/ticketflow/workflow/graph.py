@@ -32,7 +32,8 @@ AfterExtract = Literal["answer", "escalate at once"]
 AfterReview = Literal["revise (at most 2)", "approve / escalate"]
 
 
-# Coroutines though they wait for nothing: LangGraph runs plain functions in a thread, which costs more than the decision.
+# Coroutines though they wait for nothing: LangGraph runs a plain function in a thread, which costs more than the
+# decision.
 
 
 async def after_extract(state: State) -> AfterExtract:
