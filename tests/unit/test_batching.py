@@ -89,6 +89,48 @@ async def test_what_comes_while_calls_are_under_way_gathers_into_one() -> None:
     assert store.batches == [["a"], list("bcdefgh")]
 
 
+async def test_a_further_call_leaves_once_as_many_wait_as_travel_already() -> None:
+    store = Store(held=True)
+    batches = batcher(store)
+    async with submitted(batches, *"abcd") as first:
+        await store.busy()
+        async with submitted(batches, *"efg") as later, submitted(batches, "h") as last:
+            await store.busy()
+            store.held = False
+            for _ in range(2):
+                store.free.release()
+            await asyncio.gather(*first, *later, *last)
+    assert store.batches == [list("abcd"), list("efgh")]
+
+
+async def test_behind_a_slow_call_nobody_waits_who_could_leave() -> None:
+    store = Store(held=True)
+    batches = batcher(store)
+    async with submitted(batches, *"abcd"):
+        await store.busy()
+        async with submitted(batches, "e"):
+            # The first one has not come back, and does not.
+            await store.busy()
+            assert store.batches == [list("abcd"), ["e"]]
+            store.held = False
+            for _ in range(2):
+                store.free.release()
+
+
+async def test_what_an_answer_sets_in_motion_leaves_together() -> None:
+    store = Store()
+    batches = batcher(store)
+
+    async def two_steps(name: str, turns: int) -> None:
+        await batches.submit(f"{name}1")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await batches.submit(f"{name}2")
+
+    await asyncio.gather(*(two_steps(name, turns) for turns, name in enumerate("abcdef")))
+    assert store.batches == [[f"{name}{step}" for name in "abcdef"] for step in (1, 2)]
+
+
 async def test_no_more_calls_are_under_way_than_allowed() -> None:
     store = Store(held=True)
     batches = batcher(store, size=1, parallel=3)

@@ -1,7 +1,7 @@
 """Group commit: whatever waits at the same time travels together.
 
-Alone, a request leaves at once; while calls are under way, later requests gather and leave as one. No timer is
-involved, so an idle system pays nothing and a busy one batches by itself.
+Alone, a request leaves at once; while calls are under way, later requests gather and leave as one. Nobody waits for a
+window of time to pass, so an idle system pays nothing and a busy one batches by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from ticketflow.domain.errors import StoreUnavailable, Terminal
 
 LONGEST_SEND_SECONDS = 10.0
 """How long one call may take at least, however short the patience: a busy database is not one that is away."""
+
+IDLE_TURNS = 8
+"""Turns of the event loop without a new request after which nobody else is expected. Alone they take microseconds."""
+
+SLOW_CALL_SECONDS = 0.05
+"""Behind a call that takes longer nobody waits who could leave: it may stand in the database behind a single row."""
 
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
@@ -53,6 +59,8 @@ class Batcher(Generic[RequestT, ResultT]):
         self._observe = observe
         self._waiting: deque[tuple[RequestT, asyncio.Future[ResultT]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        """Requests that travel at the moment."""
         self._busy_keys: set[Hashable] = set()
 
     async def submit(self, request: RequestT) -> ResultT:
@@ -68,27 +76,46 @@ class Batcher(Generic[RequestT, ResultT]):
             await asyncio.gather(*self._senders)
 
     def _ensure_sender(self) -> None:
-        if len(self._senders) < self._limits.parallel:
+        # A further call leaves once as many wait as travel already: few calls that carry many, and at low load no wait.
+        if len(self._waiting) >= self._under_way:
+            self._start_sender()
+
+    def _start_sender(self) -> None:
+        if self._waiting and len(self._senders) < self._limits.parallel:
             sender = asyncio.create_task(self._drain())
             self._senders.add(sender)
             sender.add_done_callback(self._sender_done)
 
     def _sender_done(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
-        if self._waiting and not self._senders:
-            self._ensure_sender()
+        if not self._senders:
+            self._start_sender()
 
     async def _drain(self) -> None:
-        # One turn of the loop, so that everyone who is ready now is in the first batch.
-        await asyncio.sleep(0)
-        while batch := self._next_batch():
+        while True:
+            await self._gather()
+            if not (batch := self._next_batch()):
+                return
             keys = {self._key(request) for request, _ in batch}
             self._busy_keys |= keys
+            self._under_way += len(batch)
+            slow = asyncio.get_running_loop().call_later(SLOW_CALL_SECONDS, self._start_sender)
             try:
                 self._observe(len(batch))
                 await self._deliver(batch)
             finally:
+                slow.cancel()
                 self._busy_keys -= keys
+                self._under_way -= len(batch)
+
+    async def _gather(self) -> None:
+        """Let turns of the loop pass for as long as they bring more: what the last answers have set in motion is on its
+        way, and an idle loop turns in no time."""
+        gathered, idle = len(self._waiting), 0
+        while idle < IDLE_TURNS and len(self._waiting) < self._limits.size:
+            await asyncio.sleep(0)
+            idle = idle + 1 if len(self._waiting) == gathered else 0
+            gathered = len(self._waiting)
 
     def _next_batch(self) -> list[tuple[RequestT, asyncio.Future[ResultT]]]:
         batch: list[tuple[RequestT, asyncio.Future[ResultT]]] = []
