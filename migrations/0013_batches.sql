@@ -464,6 +464,19 @@ begin
   return to_jsonb(outcomes);
 end $$;
 
+-- What research asks, for many tickets in one call: [args, ...] -> [answer, ...] in the same order.
+create function ticketflow_search_all(args jsonb) returns jsonb language plpgsql stable as $$
+begin
+  return (select coalesce(jsonb_agg(ticketflow_search(value) order by place), '[]')
+          from jsonb_array_elements(args) with ordinality a(value, place));
+end $$;
+
+create function ticketflow_history_all(args jsonb) returns jsonb language plpgsql stable as $$
+begin
+  return (select coalesce(jsonb_agg(ticketflow_history(value) order by place), '[]')
+          from jsonb_array_elements(args) with ordinality a(value, place));
+end $$;
+
 -- Rows are found by their keys whatever the statistics say. A plan is kept for as long as a connection lives, and one that was
 -- made while a table was empty, or small as leases always is, would read all of it, with everything that is dead in it.
 alter function ticketflow_commit(jsonb) set enable_seqscan = off;

@@ -66,7 +66,7 @@ async def test_after_a_takeover_the_former_owner_changes_nothing(
         with_everything(ticket_id=ticket_id, guard=HoldsLease(old.token)),
     ):
         assert await commits.apply(change) == Refused(Refusal.LEASE, new.ticket.version, status=Status.PROCESSING)
-    await leases.release([old])
+    await leases.release(old)
     assert everything(database_url) == before
     assert await leases.extend([old]) == {ticket_id: Status.PROCESSING}
     await applied(commits, under(new, step_done("extract")))
@@ -192,7 +192,7 @@ async def test_a_released_ticket_is_woken_and_claimed_at_once(
 ) -> None:
     ticket_id = await new_ticket(commits, wake=False)
     lease = await claimed(leases, ticket_id)
-    await leases.release([lease])
+    await leases.release(lease)
     assert (await reads.wakers(ticket_id))["outbox"] == 1
     assert (await claimed(others, ticket_id)).ticket.id == ticket_id
 
@@ -202,7 +202,7 @@ async def test_a_heartbeat_that_meets_a_release_does_not_keep_the_ticket_from_ot
 ) -> None:
     """Both may be on their way at the same time, each on its own connection."""
     lease = await claimed(leases, await new_ticket(commits))
-    await leases.release([lease])
+    await leases.release(lease)
     assert await leases.extend([lease]) == {}
     assert (await claimed(others, lease.ticket.id)).takeovers == 0
 
@@ -214,7 +214,7 @@ async def test_workers_that_were_stopped_are_not_counted_as_lost(
     for worker in (leases, others) * 4:
         lease = await claimed(worker, ticket_id)
         assert lease.takeovers == 0
-        await worker.release([lease])
+        await worker.release(lease)
     last = (await reads.events(ticket_id) or ())[-1]
     assert (last.event_type, last.payload["reason"], last.payload["previous_worker"]) == (
         "retry",

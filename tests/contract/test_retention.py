@@ -138,7 +138,7 @@ async def test_a_ticket_that_may_yet_go_on_is_not_touched(
     lease = await claimed(leases, failed)
     row = CheckpointRow(str(failed), "", "c0", None, {"v": 1}, {}, {})
     await applied(commits, under(lease, step_done("classify"), checkpoint=row))
-    await leases.release([lease])
+    await leases.release(lease)
     await fail(commits, leases, failed)
     before = {each: tables_that_name(database_url, each) for each in (running, waiting, failed)}
     assert "checkpoints" in before[failed]

@@ -124,7 +124,7 @@ class Making:
         taken_over = (await self.working()).ticket.id
         await self.step(await claimed(self.others, taken_over, takeover=True), "draft")
         released = await self.working()
-        await self.leases.release([released])
+        await self.leases.release(released)
         plain = await new_ticket(self.commits)
         await complete(self.commits, self.leases, plain)
         return {

@@ -112,6 +112,8 @@ class Leases:
         self._batcher: Batcher[_Claim, Claimed] = Batcher(
             self._send, lambda claim: claim.ticket_id, limits or BatchLimits()
         )
+        # At the end of a drain all of them come at once.
+        self._releases: Batcher[Lease, None] = Batcher(self._release_all, id, BatchLimits(patience=0))
 
     async def claim(self, ticket_id: UUID, *, takeover: bool, request_id: str | None = None) -> Claimed:
         """Take a ticket under a fresh token. ``takeover``: its former holder is known to be gone, so do not wait."""
@@ -126,9 +128,13 @@ class Leases:
         )
         return {UUID(row["ticket_id"]): Status(row["ticket_status"]) if row["ticket_status"] else None for row in lost}
 
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give tickets back unfinished, each with a message that lets another worker go on at once."""
+    async def release(self, lease: Lease) -> None:
+        """Give a ticket back unfinished, with a message that lets another worker go on at once."""
+        await self._releases.submit(lease)
+
+    async def _release_all(self, leases: Sequence[Lease]) -> Sequence[None]:
         await self._gateway.call("ticketflow_release", {"leases": _named(leases), "lanes": LANES})
+        return [None] * len(leases)
 
     async def _send(self, claims: Sequence[_Claim]) -> list[Claimed]:
         rows = await self._gateway.call(

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg import errors, sql
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ticketflow.db.connecting import CONNECT_SECONDS, connect, one_line
@@ -45,15 +46,15 @@ class PostgresGateway:
     async def call(self, function: str, args: Any) -> Any:
         statement = self._statements.get(function)
         if statement is None:
-            statement = sql.SQL("select {}(%s::jsonb)::text").format(sql.Identifier(function))
+            statement = sql.SQL("select {}(%s)::text").format(sql.Identifier(function))
             self._statements[function] = statement
         try:
-            document = orjson.dumps(args).decode()
+            document = orjson.dumps(args)
         except orjson.JSONEncodeError as error:
             # As PostgreSQL's own refusal would be: among many changes, only the one that holds this is to fail.
             raise Poison(f"the input cannot be written as JSON: {error}") from error
         with crossing(function):
-            row = await self._fetch(statement, (document,))
+            row = await self._fetch(statement, (Jsonb(document, dumps=_as_it_is),))
         return None if row is None or row[0] is None else _decoded(row[0])
 
     async def ping(self) -> None:
@@ -111,6 +112,10 @@ _TRANSIENT = (
     PoolTimeout,
 )
 _NOT_MIGRATED = (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege)
+
+
+def _as_it_is(document: bytes) -> bytes:
+    return document
 
 
 def _decoded(answer: str) -> Any:

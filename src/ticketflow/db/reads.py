@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ticketflow.db.batching import Batcher, BatchLimits
 from ticketflow.db.codec import event_from, message_from, ticket_from
 from ticketflow.db.gateway import Gateway
 from ticketflow.domain.conversation import Message, MessageKind
@@ -87,6 +88,9 @@ class PastTicket:
 class Reads:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._histories: Batcher[dict[str, Any], list[dict[str, Any]]] = Batcher(
+            self._history_all, id, BatchLimits(patience=0)
+        )
 
     async def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless the database answers."""
@@ -136,10 +140,13 @@ class Reads:
         return wakers
 
     async def history(self, customer_id: str, except_ticket: UUID, limit: int = 5) -> list[PastTicket]:
-        rows = await self._ask(
-            "ticketflow_history", {"customer_id": customer_id, "except": str(except_ticket), "limit": limit}
-        )
+        """A customer's latest other tickets, newest first; asked together with what others ask at the same time."""
+        rows = await self._histories.submit({"customer_id": customer_id, "except": str(except_ticket), "limit": limit})
         return [PastTicket(**row) for row in rows]
+
+    async def _history_all(self, asked: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        found: list[list[dict[str, Any]]] = await self._gateway.call("ticketflow_history_all", list(asked))
+        return found
 
     async def stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = await self._ask("ticketflow_stats", {})

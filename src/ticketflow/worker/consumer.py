@@ -288,7 +288,7 @@ class Worker:
             self._step_aside(run, stopped.code)
 
     async def _release(self, lease: Lease) -> None:
-        await asyncio.shield(self._parts.leases.release([lease]))
+        await asyncio.shield(self._parts.leases.release(lease))
         log.info("ticket.released")
 
     async def _keep_leases(self) -> None:

@@ -227,7 +227,7 @@ class Workers(History):
         """``beat``: a heartbeat that was on its way at the same time arrives after it."""
         ticket = self.ticket(number, lambda ticket: late or ticket.holder)
         if running := self.running(ticket, former):
-            self.do(self.site.workers[0].release([running.run.lease]))
+            self.do(self.site.workers[0].release(running.run.lease))
             held = ticket.holds(running.token)
             ticket.release(running.token)
             self.check(unchanged=not held)
