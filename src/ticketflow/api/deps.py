@@ -1,4 +1,8 @@
-"""What routes ask for: the application, and who is calling."""
+"""What routes ask for: the application, and who is calling.
+
+All of them are coroutine functions though none waits for anything: the framework sends any other to a thread, and each
+such journey costs more than the rest of the request.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +18,39 @@ from ticketflow.services.caller import Caller
 from ticketflow.wiring import Application
 
 
-def application(request: Request) -> Application:
+async def application(request: Request) -> Application:
     app: Application = request.app.state.application
     return app
 
 
-def principal(request: Request) -> Principal:
+async def principal(request: Request) -> Principal:
     found: Principal = request.scope["ticketflow.principal"]
     return found
 
 
-def access(request: Request) -> Access:
+async def access(request: Request) -> Access:
     found: Access = request.app.state.access
     return found
 
 
-def caller(request: Request, who: Who) -> Caller:
+async def caller(request: Request, who: Who) -> Caller:
     return Caller(request_id_of(request), request.scope.get("ticketflow.traceparent"), who)
 
 
 def at_least(role: Role) -> Any:
     """A route's dependency: whoever has not this role gets a 403."""
 
-    def check(who: Who) -> None:
+    async def check(who: Who) -> None:
         if not who.has(role):
             raise Forbidden(f"this takes the role {role}")
 
     return Depends(check)
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """Refuse query parameters that the route does not have: a misspelt filter would show everything."""
+    if not request.scope["query_string"]:
+        return
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     if unknown := [name[:100] for name in request.query_params if name not in known]:
         problems = [FieldProblem(name, "is not a parameter here") for name in dict.fromkeys(unknown[:50])]

@@ -55,6 +55,8 @@ MUTABLE_COLUMNS = frozenset(
 )
 """Any event may set these."""
 
+_SET_AT_BIRTH = MUTABLE_COLUMNS | IMMUTABLE_COLUMNS
+
 DERIVED_COLUMNS = frozenset({"id", "version", "created_at", "updated_at", "started_at", "completed_at"})
 """Follow from the events' own position and time; no event may set them."""
 
@@ -72,9 +74,7 @@ class NewEvent:
     request_id: str | None = None
 
     def __post_init__(self) -> None:
-        allowed = MUTABLE_COLUMNS
-        if self.event_type is EventType.CREATED:
-            allowed = MUTABLE_COLUMNS | IMMUTABLE_COLUMNS
+        allowed = _SET_AT_BIRTH if self.event_type is EventType.CREATED else MUTABLE_COLUMNS
         if unknown := self.changes.keys() - allowed:
             raise ValueError(f"a {self.event_type} event cannot set {sorted(unknown)}")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from json import JSONEncoder
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("6f1f6c0e-5d0b-5c55-9d3a-0f6b7a5f9b0e")
@@ -15,9 +15,14 @@ NAMESPACE = UUID("6f1f6c0e-5d0b-5c55-9d3a-0f6b7a5f9b0e")
 DEDUPE_WINDOW = timedelta(hours=24)
 
 
+# Made once: json.dumps makes a new one each time that it is asked for anything but its defaults.
+_COMPACT = JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+_CANONICAL = JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+
+
 def joined(parts: Sequence[str]) -> str:
     """Join so that no two different sequences give the same text: ("ab", "c") is not ("a", "bc")."""
-    return json.dumps(list(parts), ensure_ascii=True, separators=(",", ":"))
+    return _COMPACT.encode(list(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +56,4 @@ def identify(
 
 def fingerprint(fields: dict[str, object]) -> str:
     """SHA-256 over the canonical JSON of everything the caller sent, to tell a repeat from a reused key."""
-    canonical = json.dumps(fields, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(fields).encode()).hexdigest()
