@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from ticketflow.access.room import Shed
 from ticketflow.domain.delivery import RETRY_REASONS
 from ticketflow.domain.tickets import TERMINAL, Channel, Status
 from ticketflow.llm.observe import Outcome
@@ -30,6 +31,8 @@ class Measured:
                 metrics.workflow_step_duration.labels(step.value, step_outcome)
         for reason in RETRY_REASONS:
             metrics.ticket_retries.labels(reason)
+        for shed in Shed:
+            metrics.requests_shed.labels(shed.value)
 
     def model_chosen(self, model: str) -> None:
         """From now on this model is asked."""

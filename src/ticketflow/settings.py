@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     db_pool_size: int = Field(8, ge=2, le=200)
     max_body_bytes: int = Field(1_048_576, ge=1024, le=100_000_000)
+    body_seconds: float = Field(30, ge=0.1, le=3600)
+    waiting_seconds: float = Field(0.5, ge=0.01, le=60)
+    waiting_bytes: int = Field(16_777_216, ge=65_536, le=10_000_000_000)
 
     worker_concurrency: int = Field(50, ge=1, le=5000)
     metrics_host: str = "127.0.0.1"
@@ -125,6 +128,11 @@ class Settings(BaseSettings):
     def reply_settle(self) -> timedelta:
         """How long the pipeline waits for more after a customer's reply."""
         return timedelta(seconds=self.reply_settle_seconds)
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """Requests that change something are sent away when they would have to wait longer."""
+        return timedelta(seconds=self.waiting_seconds)
 
     @property
     def model_label(self) -> str | None:

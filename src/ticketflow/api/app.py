@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ticketflow import wiring
+from ticketflow.access.room import Room
 from ticketflow.api import problems
+from ticketflow.api.admission import Admission
 from ticketflow.api.authentication import Authentication
 from ticketflow.api.docs import describe_access, describe_problems
 from ticketflow.api.middleware import RequestFrame
@@ -73,8 +75,14 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
         app.add_exception_handler(kind, handler)
     app.add_middleware(Authentication)
     app.add_middleware(
+        Admission,
+        room=Room(settings.longest_wait, settings.waiting_bytes),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app.add_middleware(
         RequestFrame,
         max_body_bytes=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
         only_from_here=not (settings.allow_anonymous or settings.authenticates),
     )
     routers = (streams.router, tickets.router, steering.router, people.router, aggregates.router, operations.router)

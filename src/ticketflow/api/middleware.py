@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import time
+from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,6 +23,11 @@ from ticketflow.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
+MOST_LINGERING = 32
+LINGER_SECONDS = 30.0
+"""So many clients that were answered before their body was read may go on sending it at a time, and each for so long.
+All at once they would keep those waiting who were let in."""
+
 
 class _TooLarge(HTTPException):
     """The body went past the limit while it was read. An HTTPException, because the framework lets those through."""
@@ -27,14 +36,58 @@ class _TooLarge(HTTPException):
         super().__init__(413, f"the body is larger than {limit} bytes")
 
 
-class RequestFrame:
-    """Request id, trace context, logs, metrics, body limit, protective headers, and the loopback rule; and no exception
-    gets past it."""
+class _TooSlow(HTTPException):
+    """The rest of the body did not come. What does come after all must not be taken for the next request."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, only_from_here: bool) -> None:
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, f"the body did not arrive within {seconds:g} seconds", {"Connection": "close"})
+
+
+class _Body:
+    """A request's body on its way in: no larger and no later than allowed."""
+
+    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes], most: int, seconds: float) -> None:
+        self._receive = receive
+        self._most = most
+        self._seconds = seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._seen = 0
+        self.unread = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+    async def receive(self) -> Message:
+        if not self.unread:
+            # What is waited for now is that the client leaves.
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            self.unread = False  # And will be: for this body there was time enough.
+            raise _TooSlow(self._seconds) from None
+        self.unread = message.get("more_body", False)
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._most:
+            raise _TooLarge(self._most)
+        return message
+
+    async def drop(self) -> None:
+        """Read what still comes, for a while, and forget it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while self.unread:
+                    self.unread = (await self._receive()).get("more_body", False)
+
+
+class RequestFrame:
+    """Request id, trace context, logs, metrics, body limits, protective headers, and the loopback rule; and no
+    exception gets past it."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, body_seconds: float, only_from_here: bool) -> None:
         self.app = app
         self._max_body = max_body_bytes
+        self._body_seconds = body_seconds
         self._only_from_here = only_from_here
+        self._lingering = asyncio.Semaphore(MOST_LINGERING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +101,7 @@ class RequestFrame:
         context = {"request_id": request_id} | ({"traceparent": traceparent} if traceparent else {})
         started, status = time.perf_counter(), 500
         begun = False
+        body = _Body(receive, headers, self._max_body, self._body_seconds)
 
         async def sending(message: Message) -> None:
             nonlocal status, begun
@@ -57,6 +111,12 @@ class RequestFrame:
                 if traceparent:
                     extra.append((b"traceparent", traceparent.encode()))
                 message["headers"] = [*message["headers"], *extra, *protective(scope["path"], message["headers"])]
+            elif body.unread and not message.get("more_body", False):
+                # Closed while something is unread, a connection is reset, and the client may never see the answer.
+                await send({**message, "more_body": True})
+                async with self._lingering:
+                    await body.drop()
+                message = {"type": "http.response.body"}
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**context):
@@ -65,7 +125,7 @@ class RequestFrame:
                 if refusal is not None:
                     await refusal(scope, receive, sending)
                 else:
-                    await self.app(scope, self._limited(receive), sending)
+                    await self.app(scope, body.receive, sending)
             except Exception:
                 # The outermost loop of one request. Nothing that a client can send should lead here.
                 log.exception("request.crashed", path=_path(scope))
@@ -112,19 +172,6 @@ class RequestFrame:
     def _too_large(self, request_id: str) -> Response:
         return problem(request_id, 413, "too_large", f"the body is larger than {self._max_body} bytes")
 
-    def _limited(self, receive: Receive) -> Receive:
-        seen = 0
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_body:
-                raise _TooLarge(self._max_body)
-            return message
-
-        return limited
-
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
         application = scope.get("app")
         metrics: Metrics | None = getattr(getattr(application, "state", None), "metrics", None)
@@ -139,9 +186,9 @@ _PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 
 def _say(scope: Scope, status: int, seconds: float) -> None:
-    """The access log. Whoever probes every few seconds is heard at DEBUG only."""
+    """The access log. Whoever probes every few seconds, or is one of thousands too many, is heard at DEBUG only."""
     path = _path(scope)
-    tell = log.debug if path in _PROBES else log.info
+    tell = log.debug if path in _PROBES or "ticketflow.quiet" in scope else log.info
     tell("request.handled", method=scope["method"], path=path, status=status, milliseconds=round(seconds * 1000, 1))
 
 
@@ -185,6 +232,7 @@ def _hostname(url: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _names_this_machine(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback

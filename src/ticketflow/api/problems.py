@@ -145,7 +145,7 @@ def _seconds(wait: timedelta | None) -> str:
 
 
 _CHALLENGE = 'Bearer realm="ticketflow"'
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
 
 
 def _said(error: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import structlog
 from ticketflow import wiring
 from ticketflow.api.app import create_app, end_streams
 from ticketflow.domain.errors import TicketflowError
-from ticketflow.serving import check_address, link, listening_socket, serving
+from ticketflow.serving import allow_connections, check_address, link, listening_socket, serving, settle_memory
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.wiring import Application
@@ -38,6 +38,7 @@ def up(settings: Settings, *, with_worker: bool, with_samples: bool) -> int:
 
 
 async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None:
+    allow_connections()
     listener = listening_socket(settings.host, settings.port)
     port = listener.getsockname()[1]
     stopping = asyncio.Event()
@@ -56,6 +57,7 @@ async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None
             stack.push_async_callback(_ended, relay)
         api = create_app(settings, app)
         await stack.enter_async_context(serving(api, listener, lambda: end_streams(api)))
+        settle_memory()
         on_signals(stopping.set, settings.drain_seconds)
         _announce(app, work, link(settings.host, port))
         if work is None:

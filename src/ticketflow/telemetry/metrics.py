@@ -31,6 +31,12 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.requests_shed = Counter(
+            "http_requests_shed",
+            "Requests sent away because too many wait, by what there was too much of",
+            ["reason"],
+            registry=registry,
+        )
         self.workflow_step_duration = Histogram(
             "workflow_step_duration_seconds",
             "Time a workflow step took",
