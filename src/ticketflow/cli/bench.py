@@ -11,7 +11,18 @@ from typing import Any
 import structlog
 
 from ticketflow import wiring
-from ticketflow.bench import commits, durable_steps, growth, machine, many_in_flight, plots, scale_out, takeover, tokens
+from ticketflow.bench import (
+    commits,
+    durable_steps,
+    growth,
+    intake,
+    machine,
+    many_in_flight,
+    plots,
+    scale_out,
+    takeover,
+    tokens,
+)
 from ticketflow.bench.frame import Bench, Measurement, Plan, Row, Spread
 from ticketflow.cli import bench_table
 from ticketflow.cli.console import err, fail, say_json
@@ -29,6 +40,7 @@ ROWS: dict[str, Row] = {
     "many-in-flight": many_in_flight.measure,
     "scale-out": scale_out.measure,
     "takeover": takeover.measure,
+    "intake": intake.measure,
     "growth": growth.measure,
     "tokens": tokens.measure,
 }
