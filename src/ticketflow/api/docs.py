@@ -28,6 +28,12 @@ _TOKEN = {
 _REFUSALS = {
     401: ("no token, or one that is not accepted", "unauthenticated", "Unauthorized", "the token is not accepted"),
     403: ("not with this role or token", "forbidden", "Forbidden", "this takes the role supervisor"),
+    408: (
+        "the body did not arrive in time",
+        "too_slow",
+        "Request Timeout",
+        "the body did not arrive within 30 seconds",
+    ),
     429: (
         "too many tickets; `Retry-After` says when to try again",
         "too_many_requests",
@@ -66,6 +72,8 @@ def describe_access(app: FastAPI) -> None:
             operation["security"] = [{"token": []}]
             for status, (description, code, title, detail) in _REFUSALS.items():
                 if status == 429 and str(status) not in operation["responses"]:
+                    continue
+                if status == 408 and "requestBody" not in operation:
                     continue
                 example = {
                     "type": f"https://ticketflow.dev/problems/{code}",

@@ -122,7 +122,7 @@ async def measure(bench: Bench) -> Measurement:
     )
 
 
-async def _contenders(bench: Bench, stack: AsyncExitStack) -> tuple[_Ours, Mapping[str, Contender]]:
+async def _contenders(bench: Bench, stack: AsyncExitStack) -> tuple[InOneProcess, Mapping[str, Contender]]:
     """Each on a database of its own."""
 
     async def database() -> str:
@@ -192,7 +192,9 @@ class _Ended:
         """Not measured here."""
 
 
-class _Ours:
+class InOneProcess:
+    """Ours: intake, relay, queue and worker in this process."""
+
     def __init__(self, gateway: CountingGateway) -> None:
         self.gateway = gateway
         self.calls: Counter[str] = Counter()
@@ -241,11 +243,11 @@ class _Ours:
 
 
 @asynccontextmanager
-async def _ours(url: str) -> AsyncIterator[_Ours]:
+async def _ours(url: str) -> AsyncIterator[InOneProcess]:
     await migrate(url)
     gateway = PostgresGateway(url, 8)
     await gateway.open()
     try:
-        yield _Ours(CountingGateway(gateway))
+        yield InOneProcess(CountingGateway(gateway))
     finally:
         await gateway.aclose()

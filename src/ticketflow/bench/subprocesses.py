@@ -15,6 +15,8 @@ import orjson
 
 from ticketflow.domain.errors import TicketflowError
 
+LEAVE_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -49,7 +51,7 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def started(module: str, job: Mapping[str, Any]) -> AsyncIterator[Process]:
-    """``python -m MODULE`` with the job as its first line of stdin, until the block ends. Ends by SIGKILL.
+    """``python -m MODULE`` with the job as its first line of stdin, until the block ends; then it is to leave.
 
     The job may hold secrets: it goes through a pipe.
     """
@@ -67,6 +69,11 @@ async def started(module: str, job: Mapping[str, Any]) -> AsyncIterator[Process]
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        assert inner.stdin is not None
+        inner.stdin.close()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await inner.wait()
+        except TimeoutError:
             inner.kill()
-        await inner.wait()
+            await inner.wait()

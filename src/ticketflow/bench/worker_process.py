@@ -1,7 +1,7 @@
 """``python -m ticketflow.bench.worker_process``: a real worker process, all but its model.
 
 The first line of stdin is ``{"settings": ..., "seconds_a_call": ...}``: how long the model takes, null for a model that
-never answers. Once connected it says ``ready`` on stdout; the next line of stdin sends it to work. It leaves when stdin
+never answers. Once connected it says ``"ready"`` on stdout; the next line of stdin sends it to work. It leaves when stdin
 is closed.
 """
 
@@ -26,7 +26,7 @@ async def run(settings: Settings, model: Model) -> None:
         wiring.connected(settings, auto_migrate=False, patience=wiring.WORKER_PATIENCE_SECONDS) as app,
         working(app, lambda _: model) as work,
     ):
-        sys.stdout.write("ready\n")
+        sys.stdout.write('"ready"\n')
         sys.stdout.flush()
         if await asyncio.to_thread(sys.stdin.buffer.readline):
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), work.worker.stop)

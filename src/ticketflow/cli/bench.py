@@ -12,6 +12,7 @@ import structlog
 
 from ticketflow import wiring
 from ticketflow.bench import (
+    answer_time,
     commits,
     durable_steps,
     growth,
@@ -41,6 +42,7 @@ ROWS: dict[str, Row] = {
     "scale-out": scale_out.measure,
     "takeover": takeover.measure,
     "intake": intake.measure,
+    "answer-time": answer_time.measure,
     "growth": growth.measure,
     "tokens": tokens.measure,
 }
