@@ -63,7 +63,7 @@ async def answered(server: Any, allow_anonymous: bool, **headers: str) -> httpx.
     async def welcome(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("welcome")(scope, receive, send)
 
-    frame = RequestFrame(welcome, max_body_bytes=1024, only_from_here=not allow_anonymous)
+    frame = RequestFrame(welcome, max_body_bytes=1024, body_seconds=30, only_from_here=not allow_anonymous)
 
     async def arriving(scope: Any, receive: Any, send: Any) -> None:
         await frame({**scope, "server": server}, receive, send)
@@ -139,7 +139,7 @@ async def test_an_unforeseen_error_is_a_500_problem_that_says_nothing_about_itse
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("postgresql://u:hunter2@db/")
 
-    frame = RequestFrame(broken, max_body_bytes=1024, only_from_here=True)
+    frame = RequestFrame(broken, max_body_bytes=1024, body_seconds=30, only_from_here=True)
     transport = httpx.ASGITransport(frame, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         answer = await http.get("/")
