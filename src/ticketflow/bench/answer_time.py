@@ -26,8 +26,8 @@ from ticketflow.bench.anchors import langgraph_savers
 from ticketflow.bench.durable_steps import CountingGateway, InOneProcess
 from ticketflow.bench.frame import Bench, Goal, Measurement, Spread
 from ticketflow.bench.load import ticket_request
-from ticketflow.bench.subprocesses import started
 from ticketflow.bench.stand_ins import TEXT
+from ticketflow.bench.subprocesses import started
 from ticketflow.broker.messages import Message
 from ticketflow.db.migrate import migrate
 from ticketflow.db.postgres import PostgresGateway

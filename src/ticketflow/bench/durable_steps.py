@@ -33,6 +33,7 @@ from ticketflow.domain.delivery import RetryPolicy
 from ticketflow.domain.tickets import Channel, Status
 from ticketflow.services.caller import Caller
 from ticketflow.services.intake import Intake, NewTicket
+from ticketflow.serving import settle_memory
 from ticketflow.worker.consumer import Worker, WorkerParts
 from ticketflow.workflow.graph import compile_graph
 from ticketflow.workflow.state import FLOW_VERSION
@@ -80,6 +81,7 @@ async def measure(bench: Bench) -> Measurement:
         ours, contenders = await _contenders(bench, stack)
         for contender in contenders.values():
             await contender(plan.in_flight, plan.in_flight)
+        settle_memory()  # As a worker does; here it serves all of them.
         ours.calls.clear()
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         processor: dict[str, list[float]] = {name: [] for name in contenders}

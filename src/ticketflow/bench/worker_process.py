@@ -1,8 +1,8 @@
 """``python -m ticketflow.bench.worker_process``: a real worker process, all but its model.
 
 The first line of stdin is ``{"settings": ..., "seconds_a_call": ...}``: how long the model takes, null for a model that
-never answers. Once connected it says ``"ready"`` on stdout; the next line of stdin sends it to work. It leaves when stdin
-is closed.
+never answers. Once connected it writes the line ``"ready"`` to stdout; the next line of stdin sends it to work. It
+leaves when stdin is closed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 from ticketflow import wiring
 from ticketflow.bench.stand_ins import PacedModel
 from ticketflow.llm.port import Model
+from ticketflow.serving import settle_memory
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
 from ticketflow.worker.main import event_loop
@@ -28,6 +29,7 @@ async def run(settings: Settings, model: Model) -> None:
     ):
         sys.stdout.write('"ready"\n')
         sys.stdout.flush()
+        settle_memory()
         if await asyncio.to_thread(sys.stdin.buffer.readline):
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), work.worker.stop)
             await work.worker.run(0)

@@ -16,7 +16,7 @@ import structlog
 from ticketflow import settings as configuration
 from ticketflow import wiring
 from ticketflow.domain.errors import TicketflowError
-from ticketflow.serving import listening_socket
+from ticketflow.serving import listening_socket, settle_memory
 from ticketflow.settings import Settings, SettingsError
 from ticketflow.telemetry import logs
 from ticketflow.worker.service import health_server, working
@@ -53,6 +53,7 @@ async def _work(settings: Settings, listener: socket.socket) -> None:
             concurrency=settings.worker_concurrency,
             metrics=f"http://{settings.metrics_host}:{port}/metrics",
         )
+        settle_memory()
         on_signals(work.worker.stop, settings.drain_seconds)
         await work.worker.run(settings.drain_seconds)
     log.info("worker.stopped")
