@@ -449,3 +449,30 @@ async def test_a_message_that_could_not_be_settled_comes_again_and_takes_no_room
         store.away = False
         again = [await arrival(consumer) for _ in range(2)]
         assert all(delivery.redelivered for delivery in again)
+
+
+async def test_the_embedded_queue_asks_once_a_message(
+    gateway: PostgresGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ticketflow.broker.embedded.POLL_SECONDS", 60.0)
+    calls: Counter[str] = Counter()
+
+    class Counting:
+        async def call(self, function: str, args: Any) -> Any:
+            calls[function] += 1
+            return await gateway.call(function, args)
+
+        async def ping(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    broker = EmbeddedBroker(Counting(), timedelta(hours=1))
+    await broker.publish([Message(Lane.NORMAL, uuid4(), "created", datetime.now(UTC)) for _ in range(5)])
+    async with asyncio.timeout(WAIT), broker.consume(1) as consumer:
+        for _ in range(5):
+            delivery = await consumer.next()
+            await asyncio.sleep(0.05)  # Work on it, in which further looks would be for nothing.
+            await delivery.ack()
+        while sum((await broker.depths()).values()):  # noqa: ASYNC110 - the last acknowledgement travels alone
+            await asyncio.sleep(0.01)
+        assert calls["ticketflow_queue_take"] == 6

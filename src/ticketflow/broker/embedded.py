@@ -125,7 +125,7 @@ class EmbeddedConsumer:
         self.inbox: Inbox[EmbeddedDelivery] = Inbox(credit)
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
-        self._taking: asyncio.Task[int] | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._looks = {lane.value: by_number() for lane in Lane}
 
     async def next(self) -> Delivery:
@@ -181,7 +181,7 @@ class EmbeddedConsumer:
                     await self._beat()
                     next_beat = loop.time() + self.beat_every.total_seconds()
                 self._taking = asyncio.create_task(self._take())
-                took = await asyncio.shield(self._taking)
+                await asyncio.shield(self._taking)
             except StoreUnavailable as error:
                 log.warning("broker.unavailable", error=str(error))
                 # A lost answer may have left messages in our name that we never saw: the next beat gives them back.
@@ -193,10 +193,10 @@ class EmbeddedConsumer:
                 log.exception("broker.consumer_failed")
                 await asyncio.sleep(1)
                 continue
-            if not took:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(POLL_SECONDS, next_beat - loop.time())):
-                        await self._news.wait()
+            # Each lane has given as much as there was room for, or all it had.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(POLL_SECONDS, next_beat - loop.time())):
+                    await self._news.wait()
             self._news.clear()
 
     def _start_again(self) -> None:
@@ -215,7 +215,7 @@ class EmbeddedConsumer:
         if freed:
             self._start_again()
 
-    async def _take(self) -> int:
+    async def _take(self) -> None:
         room = {
             lane.value: free
             for lane in Lane
@@ -223,7 +223,7 @@ class EmbeddedConsumer:
         }
         done = list(self._done)
         if not room and not done:
-            return 0
+            return
         begin_at = {lane: first for lane in room if (first := self._looks[lane].begin_at()) is not None}
         rows = await self._gateway.call(
             "ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room, "from": begin_at}
@@ -234,4 +234,3 @@ class EmbeddedConsumer:
             delivery = EmbeddedDelivery(self, row)
             self._in_hand[delivery.id] = delivery.lane
             self.inbox.put(delivery.lane, delivery)
-        return len(rows)
