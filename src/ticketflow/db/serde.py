@@ -45,26 +45,24 @@ class ValueCodec:
 
 def _is_plain(value: Any) -> bool:
     """Whether jsonb gives exactly this value back: exact types only, and nothing that it cannot hold."""
-    match value:
-        case None | bool():
-            return True
-        case str():
-            return type(value) is str and _storable(value)
-        case int() | float():
-            return type(value) in (int, float) and abs(value) < 2**53
-        case list():
-            return type(value) is list and all(map(_is_plain, value))
-        case dict():
-            return type(value) is dict and all(
-                type(key) is str and _storable(key) and _is_plain(item) for key, item in value.items()
-            )
-        case _:
-            return False
+    kind = type(value)
+    if kind is str:
+        return _storable(value)
+    if kind is dict:
+        return all(type(key) is str and _storable(key) and _is_plain(item) for key, item in value.items())
+    if kind is list:
+        return all(map(_is_plain, value))
+    if kind is int or kind is float:
+        return bool(abs(value) < 2**53)
+    return value is None or kind is bool
 
 
 def _storable(text: str) -> bool:
     if "\x00" in text:
         return False
+    # ASCII knows of itself that it is; no lone surrogate is.
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
