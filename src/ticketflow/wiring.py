@@ -27,6 +27,7 @@ from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Retention
+from ticketflow.db.tallies import Tallies
 from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
 from ticketflow.domain.tickets import WaitingFor
 from ticketflow.knowledge.library import Library
@@ -85,6 +86,7 @@ class Application:
     dead_letters: DeadLetters
     inspect: Inspect
     retention: Retention
+    tallies: Tallies
     database_label: str
     broker_label: str
 
@@ -194,6 +196,7 @@ async def connected(
             dead_letters=DeadLetters(commits, reads, outbox, steer),
             inspect=Inspect(reads),
             retention=Retention(gateway),
+            tallies=Tallies(gateway),
             database_label=database_label,
             broker_label=broker_label,
         )

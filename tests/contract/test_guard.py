@@ -25,6 +25,8 @@ TABLES: dict[str, set[str]] = {
     "tickets": {"select", "insert", "update"},
     "ticket_words": ROWS,
     "marks": ROWS,
+    "tallies": ROWS,
+    "tally_corrections": ROWS,
     "events": {"select", "insert"},
     "messages": {"select", "insert"},
     "leases": ROWS,

@@ -19,6 +19,7 @@ from ticketflow.db.leases import Lease, Leases
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import After, Reads
 from ticketflow.db.retention import Retention
+from ticketflow.db.tallies import Tallies
 from ticketflow.domain.change import Create
 from ticketflow.domain.conversation import MessageKind
 
@@ -33,7 +34,7 @@ create temporary table made as select gen_random_uuid() as id, n,
 insert into tickets (id, customer_id, subject, body, channel, status, fingerprint, version, flow_version, created_at,
                      updated_at, completed_at, assignee, tags)
   select id, 'cus_' || n % 5000, 'My lock CL-' || n, 'What now?', 'api', status, 'f', 2, '1',
-    now() - n * interval '1 minute', now(), case status when 'completed' then now() - n * interval '1 minute' end,
+    now() - n * interval '1 minute', now(), case when n > 400 then now() - n * interval '1 minute' end,
     case n % 1000 when 7 then 'agent-7' else 'pipeline' end, case n % 1000 when 9 then '{recall}'::text[] else '{}' end
   from made;
 insert into events (ticket_id, seq, event_type, actor, change_id)
@@ -47,8 +48,10 @@ insert into timers (ticket_id, kind, due_at)
 insert into outbox (ticket_id, lane, reason, available_at)
   select gen_random_uuid(), 'normal', 'created', now() + (n - 200) * interval '1 minute'
   from generate_series(1, 100000) n;
-insert into dead_letters (kind, ticket_id, reason, detail, created_at)
-  select 'ticket', id, 'poison', 'no', now() - n * interval '1 minute' from made;
+insert into dead_letters (kind, ticket_id, reason, detail, created_at, redriven_at)
+  select 'ticket', id, 'poison', 'no', now() - n * interval '1 minute',
+    case when n between 2000 and 99000 then now() end
+  from made;
 insert into messages (id, ticket_id, seq, kind, author, body, created_at)
   select gen_random_uuid(), id, 2, 'reply', 'pipeline', 'Hold the button.', now() from made;
 insert into intake_keys (key, ticket_id) select gen_random_uuid(), id from made;
@@ -224,6 +227,25 @@ async def audits(filled: Filled) -> None:
         assert await Reads(filled.gateway).audit(ticket_id, 20)
 
 
+async def stats(filled: Filled) -> None:
+    """Of a day and a half, as if nobody had tallied since."""
+    await filled.gateway.run("delete from marks where name = 'tallies'")
+    await filled.gateway.run(
+        """insert into marks (name, completed_at, id)
+           values ('tallies', now() - interval '2000 minutes', '00000000-0000-0000-0000-000000000000')"""
+    )
+    for _ in range(RUNS):
+        assert (await Reads(filled.gateway).stats())["total"] in range(1900, 2000 + RUNS)
+
+
+async def tallies(filled: Filled) -> None:
+    await filled.gateway.run("delete from marks where name = 'tallies'")
+    taking = Tallies(filled.gateway)
+    await taking.take_next(100)
+    taken = [await taking.take_next(100) for _ in range(RUNS)]
+    assert taken == [(100, True)] * RUNS
+
+
 async def queue(filled: Filled) -> None:
     me = str(uuid4())
     done: list[int] = []
@@ -264,6 +286,8 @@ async def queue(filled: Filled) -> None:
         (histories, {"tickets_by_customer"}),
         (letters, {"dead_letters_open"}),
         (audits, {"tickets_pkey", "events_pkey", "dead_letters_by_ticket", "outbox_by_ticket"}),
+        (stats, {"tickets_by_end", "tickets_open", "events_pkey", "events_of_failure", "dead_letters_open"}),
+        (tallies, {"tickets_by_end", "events_pkey", "events_of_failure"}),
         (queue, {"queue_messages_ready", "queue_messages_pkey"}),
     ],
     ids=lambda each: each.__name__ if callable(each) else "-".join(sorted(each)),

@@ -83,6 +83,7 @@ async def fill(
                 async with database.transaction():
                     await _copy(database, first, min(first + BATCH - 1, copies), copies)
                 told(f"{min(first + BATCH - 1, copies):,} of {copies:,} tickets")
+        await database.execute(_UNTALLIED)
         await database.execute("vacuum (analyze)")
         return await _look(database)
 
@@ -157,6 +158,9 @@ select {values}
 from copies c join mould_tickets t on t.id = c.mould join mould_{table} m on {key} = c.mould
 where {only} {order}
 """
+_UNTALLIED = "delete from marks where name = 'tallies'; delete from tallies; delete from tally_corrections"
+"""Copies ended before the mark that the moulds' worker may have left: tallies begin anew."""
+
 _KEY = {"tickets": "m.id", "checkpoints": "m.thread_id::uuid"}
 
 _MESSAGE = "md5(c.n || {}::text)::uuid"

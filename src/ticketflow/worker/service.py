@@ -63,6 +63,7 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
             timedelta(seconds=settings.sweep_after_seconds),
             app.retention,
             settings.keep_checkpoints,
+            app.tallies,
         ).run()
     )
     try:

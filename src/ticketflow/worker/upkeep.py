@@ -1,4 +1,4 @@
-"""What every worker does beside the tickets: publish, fire timers, find what nobody would wake, and clear away."""
+"""What every worker does beside the tickets: publish, fire timers, find what nobody would wake, clear away, tally."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ticketflow.db.commits import Commits
 from ticketflow.db.looks import by_time
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.retention import Retention
+from ticketflow.db.tallies import Tallies
 from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.services.wake import fire
 
@@ -32,6 +33,11 @@ PRUNE_BATCH = 200
 PRUNE_PAUSE = 0.2
 """Between two such transactions while there is more to do: for the most part the database has others to serve."""
 
+TALLY_PERIOD = 10.0
+TALLY_BATCH = 500
+TALLY_PAUSE = 0.1
+"""As with pruning. What is not tallied yet is counted by each request for the statistics."""
+
 
 class Upkeep:
     """Loops that may run in any number of processes at once. ``sweep_after``: how long a ticket may lie still;
@@ -45,6 +51,7 @@ class Upkeep:
         sweep_after: timedelta,
         retention: Retention,
         keep_checkpoints: timedelta | None,
+        tallies: Tallies,
     ) -> None:
         self._outbox = outbox
         self._commits = commits
@@ -53,6 +60,7 @@ class Upkeep:
         self._look = by_time()
         self._retention = retention
         self._keep_checkpoints = keep_checkpoints
+        self._tallies = tallies
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -62,6 +70,7 @@ class Upkeep:
             _repeat(self._fire_timers, TIMER_PERIOD),
             _repeat(self._sweep, sweep_period),
             _repeat(self._prune, PRUNE_PERIOD),
+            _repeat(self._tally, TALLY_PERIOD),
         )
 
     async def _fire_timers(self) -> None:
@@ -85,6 +94,13 @@ class Upkeep:
                 log.info("retention.pruned", tickets=pruned.tickets, checkpoints=pruned.checkpoints)
             if more:
                 await asyncio.sleep(PRUNE_PAUSE)
+
+    async def _tally(self) -> None:
+        more = True
+        while more:
+            _, more = await self._tallies.take_next(TALLY_BATCH)
+            if more:
+                await asyncio.sleep(TALLY_PAUSE)
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], period: float) -> None:
