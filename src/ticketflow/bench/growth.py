@@ -27,6 +27,7 @@ from ticketflow.db.leases import Lease, Leases
 from ticketflow.db.outbox import Outbox
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import After, Reads
+from ticketflow.db.tallies import Tallies
 from ticketflow.domain.change import Change, CheckpointRow, HoldsLease
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.domain.events import EventType, NewEvent
@@ -43,6 +44,7 @@ CALLS = 20
 """Of one operation in a round, of which the median counts."""
 
 BATCH = 100
+TALLY_BATCH = 5_000
 PAGE = 50
 KNOWN = 400
 """Tickets that are asked for by id, by customer or by place in the list."""
@@ -140,8 +142,24 @@ def _measurement(bench: Bench, desks: Sequence[Desk], seconds: Mapping[str, list
 @asynccontextmanager
 async def _desk(url: str, bench: Bench, tickets: int) -> AsyncIterator[Desk]:
     filled = await fill(url, bench.settings, tickets)
+    await _tally(url)
     async with _opened(url, tickets, filled) as desk:
         yield desk
+
+
+async def _tally(url: str) -> None:
+    """As the workers of two years would have: all that has ended."""
+    gateway = PostgresGateway(url, 1)
+    await gateway.open()
+    try:
+        tallies, counted = Tallies(gateway, timedelta(0)), 0
+        while counted == 0:
+            more = True
+            while more:
+                taken, more = await tallies.take_next(TALLY_BATCH)
+                counted += taken
+    finally:
+        await gateway.aclose()
 
 
 @asynccontextmanager
@@ -275,6 +293,10 @@ async def _gauges(desk: Desk) -> float:
     return await _timed(desk.reads.gauges())
 
 
+async def _stats(desk: Desk) -> float:
+    return await _timed(desk.reads.stats())
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "intake": _intake,
     "intake_batched": _intake_batched,
@@ -297,4 +319,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "sweep": _sweep,
     "dead_letters": _dead_letters,
     "gauges": _gauges,
+    "stats": _stats,
 }
