@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ticketflow.db.batching import Batcher, BatchLimits
+from ticketflow.db.batching import SLOW_CALL_SECONDS, Batcher, BatchLimits
 from ticketflow.domain.errors import Poison, StoreUnavailable
 
 
@@ -117,6 +117,22 @@ async def test_behind_a_slow_call_nobody_waits_who_could_leave() -> None:
                 store.free.release()
 
 
+async def test_nor_does_anybody_who_comes_later() -> None:
+    store = Store(held=True)
+    batches = batcher(store)
+    async with submitted(batches, *"abcd"):
+        await store.busy()
+        await asyncio.sleep(2 * SLOW_CALL_SECONDS)  # Nobody waits yet when the call turns out to be slow.
+        async with submitted(batches, "e"):
+            await store.busy()
+            async with submitted(batches, "f"):
+                await asyncio.sleep(0)
+                assert store.batches == [list("abcd"), ["e"]]
+                store.held = False
+                for _ in range(2):
+                    store.free.release()
+
+
 async def test_what_an_answer_sets_in_motion_leaves_together() -> None:
     store = Store()
     batches = batcher(store)
@@ -207,6 +223,16 @@ async def test_any_other_error_reaches_those_of_the_batch_and_ends_nothing() -> 
     assert [type(answer) for answer in answers] == [ZeroDivisionError] * 2
     assert store.batches == [["a", "b"]]
     assert await batches.submit("a") == "A"
+
+
+async def test_too_few_answers_leave_nobody_waiting() -> None:
+    async def send(requests: Sequence[str]) -> Sequence[str]:
+        return requests[1:]
+
+    batches: Batcher[str, str] = Batcher(send, lambda request: request, BatchLimits())
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*map(batches.submit, "ab"), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ValueError] * 2
 
 
 async def test_a_caller_who_left_disturbs_nobody() -> None:

@@ -59,8 +59,8 @@ class Batcher(Generic[RequestT, ResultT]):
         self._observe = observe
         self._waiting: deque[tuple[RequestT, asyncio.Future[ResultT]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
-        self._under_way = 0
-        """Requests that travel at the moment."""
+        self._under_way: dict[int, int] = {}
+        """Of each call that is not slow yet, how many requests travel in it."""
         self._busy_keys: set[Hashable] = set()
 
     async def submit(self, request: RequestT) -> ResultT:
@@ -77,7 +77,7 @@ class Batcher(Generic[RequestT, ResultT]):
 
     def _ensure_sender(self) -> None:
         # A further call leaves once as many wait as travel already: few calls that carry many, and at low load no wait.
-        if len(self._waiting) >= self._under_way:
+        if len(self._waiting) >= sum(self._under_way.values()):
             self._start_sender()
 
     def _start_sender(self) -> None:
@@ -98,15 +98,20 @@ class Batcher(Generic[RequestT, ResultT]):
                 return
             keys = {self._key(request) for request, _ in batch}
             self._busy_keys |= keys
-            self._under_way += len(batch)
-            slow = asyncio.get_running_loop().call_later(SLOW_CALL_SECONDS, self._start_sender)
+            self._under_way[id(batch)] = len(batch)
+            slow = asyncio.get_running_loop().call_later(SLOW_CALL_SECONDS, self._leave_behind, id(batch))
             try:
                 self._observe(len(batch))
                 await self._deliver(batch)
             finally:
                 slow.cancel()
                 self._busy_keys -= keys
-                self._under_way -= len(batch)
+                self._under_way.pop(id(batch), None)
+
+    def _leave_behind(self, slow_call: int) -> None:
+        # Neither those who wait now nor those who come later wait for it.
+        self._under_way.pop(slow_call, None)
+        self._start_sender()
 
     async def _gather(self) -> None:
         """Let turns of the loop pass for as long as they bring more: what the last answers have set in motion is on its
@@ -135,6 +140,7 @@ class Batcher(Generic[RequestT, ResultT]):
     async def _deliver(self, batch: list[tuple[RequestT, asyncio.Future[ResultT]]]) -> None:
         try:
             results = await self._send_patiently([request for request, _ in batch])
+            answers = list(zip(batch, results, strict=True))
         except Terminal as error:
             if len(batch) == 1:
                 _fail(batch, error)
@@ -144,7 +150,7 @@ class Batcher(Generic[RequestT, ResultT]):
         except Exception as error:  # noqa: BLE001 - whoever submitted decides what it means
             _fail(batch, error)
         else:
-            for (_, future), result in zip(batch, results, strict=True):
+            for (_, future), result in answers:
                 if not future.done():
                     future.set_result(result)
 
