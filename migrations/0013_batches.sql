@@ -102,7 +102,8 @@ begin
           jsonb_build_object('status', 'refused', 'reason', 'version', 'version', version));
       end if;
     when 'lease' then
-      if lease_token is distinct from (guard->>'token')::uuid then
+      -- Not "is distinct from": a guard without a token would then hold for a ticket without a lease.
+      if (lease_token = (guard->>'token')::uuid) is not true then
         return coalesce(ticketflow_first_outcome(ticket_id, change_id),
           jsonb_build_object('status', 'refused', 'reason', 'lease', 'version', version, 'ticket_status', status));
       end if;
@@ -229,20 +230,25 @@ declare
   creates  integer[];
   updates  integer[];
   applied  integer[];
+  locked   uuid[];
   item     record;
   at       timestamptz;
 begin
-  -- Texts that are another ticket's already lock nothing: that ticket may be created in this call.
+  -- Texts that are another ticket's already, and tickets that are there, lock nothing. An insert would wait for whoever changes
+  -- that ticket, with the locks of others in hand.
   select array_agg(place order by place) filter (where not exists (
-           select from intake_keys k where k.key = (c->'guard'->>'window_key')::uuid and k.ticket_id <> (c->>'ticket_id')::uuid))
+           select from intake_keys k where k.key = (c->'guard'->>'window_key')::uuid and k.ticket_id <> (c->>'ticket_id')::uuid)
+           and not exists (select from tickets where id = (c->>'ticket_id')::uuid))
     into creates
   from unnest(items) with ordinality given(c, place) where c->'guard'->>'kind' = 'create';
   updates := array(select place from unnest(items) with ordinality given(c, place)
                    where c->'guard'->>'kind' is distinct from 'create' order by place);
 
   if updates <> '{}' then
-    perform from tickets where id = any (array(select (items[place]->>'ticket_id')::uuid from unnest(updates) place))
-    order by id for update;
+    -- One that was committed while this waits is in the next statement's snapshot, and not locked. To this call it is not there.
+    locked := array(
+      select id from tickets where id = any (array(select (items[place]->>'ticket_id')::uuid from unnest(updates) place))
+      order by id for update);
     -- A statement of its own: it must see a lease that was taken over while the lock above was waited for.
     perform from leases where ticket_id = any (array(select (items[place]->>'ticket_id')::uuid from unnest(updates) place))
     order by ticket_id for update;
@@ -251,8 +257,9 @@ begin
                                     else ticketflow_judged(
                                       items[place], t.id, t.version, t.status, t.lifecycle, t.assignee, l.token, l.change_ids) end as outcome
       from unnest(updates) place
-      left join tickets t on t.id = (items[place]->>'ticket_id')::uuid
-      left join leases l on l.ticket_id = (items[place]->>'ticket_id')::uuid
+      left join unnest(locked) as ours(id) on ours.id = (items[place]->>'ticket_id')::uuid
+      left join tickets t on t.id = ours.id
+      left join leases l on l.ticket_id = ours.id
     loop
       outcomes[item.place] := item.outcome;
       versions[item.place] := item.version;
@@ -325,12 +332,15 @@ begin
     where k.created_at < clock_timestamp() - (
       select min((c->'guard'->>'window_ms')::double precision) from unnest(items) c
       where (c->'guard'->>'window_key')::uuid = excluded.key) * interval '1 millisecond';
-  -- Of changes to the same ticket each has its turn.
+  -- Of changes to the same ticket each has its turn. Last come texts that are another ticket's already: that one may be
+  -- created, or go on, in this call.
   for turn in
     select array_agg(place order by place) as places from (
-      select place, row_number() over (partition by c->>'ticket_id' order by place) as n
+      select place, case when not exists (
+          select from intake_keys k where k.key = (c->'guard'->>'window_key')::uuid and k.ticket_id <> (c->>'ticket_id')::uuid)
+        then row_number() over (partition by (c->>'ticket_id')::uuid order by place) end as n
       from unnest(items) with ordinality given(c, place)) numbered
-    group by n order by n
+    group by n order by n nulls last
   loop
     answers := ticketflow_apply_all(array(select items[place] from unnest(turn.places) with ordinality o(place, n) order by n));
     for i in 1..cardinality(answers) loop
@@ -345,6 +355,7 @@ create function ticketflow_claim_all(args jsonb, claims jsonb[]) returns jsonb[]
 declare
   outcomes jsonb[] := array_fill(null::jsonb, array[cardinality(claims)]);
   wanted   constant uuid[] := array(select (c->>'ticket_id')::uuid from unnest(claims) with ordinality o(c, n) order by n);
+  locked   uuid[];
   lost     text[];
   events_  jsonb[] := array_fill(null::jsonb, array[cardinality(claims)]);
   claimed  integer[];
@@ -352,13 +363,14 @@ declare
   at       timestamptz;
   item     record;
 begin
-  perform from tickets where id = any (wanted) order by id for update;
-  perform from leases where ticket_id = any (wanted) order by ticket_id for update;
+  locked := array(select id from tickets where id = any (wanted) order by id for update);
+  perform from leases where ticket_id = any (locked) order by ticket_id for update;
   for item in
     select n as place, claims[n] as claim, t.id, t.status, t.version, t.lifecycle, t.assignee, t.priority, t.flow_version,
            l.token, l.worker, l.released, l.expires_at, coalesce(l.lost_workers, '{}') as lost_workers,
            case when t.version > 1 then ticketflow_latest_checkpoint(t.id::text) end as saved
-    from unnest(wanted) with ordinality w(id, n) left join tickets t using (id) left join leases l on l.ticket_id = w.id
+    from unnest(wanted) with ordinality w(id, n) left join unnest(locked) as ours(id) using (id)
+    left join tickets t on t.id = ours.id left join leases l on l.ticket_id = ours.id
     order by n
   loop
     if item.status is null then
@@ -452,7 +464,7 @@ begin
   -- Of claims to the same ticket each has its turn.
   for turn in
     select array_agg(place order by place) as places from (
-      select place, row_number() over (partition by c->>'ticket_id' order by place) as n
+      select place, row_number() over (partition by (c->>'ticket_id')::uuid order by place) as n
       from unnest(claims) with ordinality given(c, place)) numbered
     group by n order by n
   loop
@@ -462,6 +474,23 @@ begin
     end loop;
   end loop;
   return to_jsonb(outcomes);
+end $$;
+
+-- As before, with the locks in the order in which commits and claims take them: also those of leases that were lost.
+create or replace function ticketflow_keep_leases(args jsonb) returns jsonb language plpgsql as $$
+declare
+  locked uuid[];
+  lost   uuid[];
+begin
+  locked := array(
+    select ticket_id from leases
+    where ticket_id = any (array(select (value->>'ticket_id')::uuid from jsonb_array_elements(args->'leases')))
+    order by ticket_id for update);
+  lost := array(select jsonb_array_elements_text(ticketflow_extend(args))::uuid order by 1);
+  update leases set lost_workers = array_remove(lost_workers, args->>'worker')
+  where ticket_id = any (array(select unnest(lost) intersect select unnest(locked)));
+  return (select coalesce(jsonb_agg(jsonb_build_object('ticket_id', id, 'ticket_status', (
+    select t.status from tickets t where t.id = gone.id))), '[]') from unnest(lost) as gone (id));
 end $$;
 
 -- What research asks, for many tickets in one call: [args, ...] -> [answer, ...] in the same order.
