@@ -23,6 +23,7 @@ MERCY_SECONDS = 1.0
 """After that, to read what came while the server was too busy to look."""
 
 MOST_HEAD_BYTES = 65_536
+"""Also of what frames a chunked body, before the next part of it: the length, extensions, trailers."""
 
 # What was read into it is copied out before anything else is read.
 _BUFFER = memoryview(bytearray(READ_BYTES))
@@ -55,17 +56,22 @@ class BoundedConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         inner, before = self._inner, self._inner.cycle
+        in_body = before is not None and before.more_body
         inner.data_received(bytes(_BUFFER[:nbytes]))
         cycle = inner.cycle
         if cycle is not before:
             self._has_a_head()
-        elif cycle is None or cycle.response_complete:
-            self._expect_a_head()
+        elif cycle is not None and in_body and (cycle.body or not cycle.more_body):
+            self._head_bytes = 0
+        else:
+            # The next head, or what frames a body: the length of a chunk, trailers.
             self._head_bytes += nbytes
             if self._head_bytes > MOST_HEAD_BYTES:
                 inner.transport.close()
-        if cycle is not None and cycle.more_body and not cycle.response_complete:
-            # It goes on when the application asks for more.
+            if cycle is None or cycle.response_complete:
+                self._expect_a_head()
+        if cycle is not None and cycle.more_body and cycle.body and not cycle.response_complete:
+            # It goes on when the application asks for more. Of a frame alone the application is not told.
             inner.flow.pause_reading()
 
     def eof_received(self) -> None:

@@ -199,3 +199,45 @@ async def test_a_head_without_end_is_not_collected(api: Api) -> None:
         writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + line * 200)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
+
+
+async def test_the_length_of_a_chunk_may_come_by_itself(api: Api) -> None:
+    body = json.dumps(a_ticket()).encode()
+    chunked = head("/tickets", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked\r\nConnection: close")
+    length = f"{len(body):x}\r\n".encode()
+    async with connected(api) as (reader, writer):
+        for sent in (chunked, length[:-2], b"\r\n", body + b"\r\n", b"0\r\n", b"\r\n"):
+            writer.write(sent)
+            # So that each is read by itself.
+            assert (await api.http.get("/health")).status_code == 200
+        assert parsed(await reader.read()).status == 201
+
+
+@pytest.mark.parametrize(
+    "frame", [b"5;" + b"x" * 200_000, b"0\r\n" + b"X-More: x\r\n" * 20_000], ids=["chunk", "trailers"]
+)
+async def test_what_frames_a_body_without_end_is_not_collected(api: Api, frame: bytes) -> None:
+    async with connected(api) as (reader, writer):
+        writer.write(head("/tickets", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + frame)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+
+
+async def test_a_head_without_end_is_not_collected_behind_a_stream_either(api: Api) -> None:
+    known = await api.ticket()
+    async with connected(api) as (reader, writer):
+        writer.write(f"GET /tickets/{known}/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readuntil(b"event: ")
+        writer.write(b"GET /health HTTP/1.1\r\n" + b"X-More: x\r\n" * 20_000)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readuntil(b"not to be found")
+
+
+async def test_a_large_head_may_follow_a_large_body(api: Api) -> None:
+    body = json.dumps(a_ticket(body="x" * 20_000)).encode()
+    async with connected(api) as (reader, writer):
+        writer.write(head("/tickets", len(body)) + body)
+        await reader.readuntil(b"}")
+        more = "X-More: " + "x" * (connections.MOST_HEAD_BYTES - connections.READ_BYTES) + "\r\n"
+        writer.write(f"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n".encode())
+        assert parsed(await reader.read()).status == 200
