@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ from tests.support.api import Api, a_ticket, assert_problem, following, served, 
 from tests.support.burst import head, parsed
 from ticketflow import connections
 from ticketflow.access import room
+from ticketflow.api import middleware
 
 FEW = 4
 
@@ -99,6 +100,28 @@ async def test_bodies_under_way_take_no_more_bytes_than_allowed(database_url: st
             assert_sent_away(await api.http.post("/tickets", content=_pieces(a_ticket()), headers=_JSON))
         assert [(await post).status_code for post in waiting] == [201] * 3
         assert (await api.http.post("/tickets", content=_pieces(a_ticket()), headers=_JSON)).status_code == 201
+
+
+@pytest.mark.usefixtures("few")
+async def test_who_was_answered_before_their_body_came_keeps_nobody_out(database_url: str) -> None:
+    """Nothing is needed for such a request, not even a token."""
+    async with served(settings_for(database_url, waiting_bytes=65_536)) as api, AsyncExitStack() as stack:
+        for _ in range(FEW + 1):
+            reader, writer = await stack.enter_async_context(connected(api))
+            writer.write(head("/no-such-place", 60_000))
+            assert (await reader.readline()).split()[1] == b"404"
+        assert (await api.post()).status_code == 201
+
+
+async def test_a_refused_body_that_is_here_waits_for_none_that_does_not_come(api: Api) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(middleware.MOST_LINGERING + 1):
+            reader, writer = await stack.enter_async_context(connected(api))
+            writer.write(head("/no-such-place", 1000))
+            await reader.readline()
+        reader, writer = await stack.enter_async_context(connected(api))
+        writer.write(head("/no-such-place", 2, "Connection: close\r\n") + b"{}")
+        assert parsed(await reader.read()).status == 404
 
 
 _JSON = {"Content-Type": "application/json"}

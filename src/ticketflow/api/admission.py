@@ -10,7 +10,7 @@ import time
 from random import randint
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ticketflow.access.room import Room, Shed
 from ticketflow.api.authentication import INTAKE
@@ -46,10 +46,21 @@ class Admission:
         if shed is not None:
             await self._send_away(shed, scope, receive, send)
             return
+        answered = False
+
+        async def answering(message: Message) -> None:
+            nonlocal answered
+            if not answered and message["type"] == "http.response.body" and not message.get("more_body", False):
+                # What follows is only the rest of a body that nobody reads, such as that of a caller without a token.
+                answered = True
+                self._room.leave(size)
+            await send(message)
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, answering)
         finally:
-            self._room.leave(size)
+            if not answered:
+                self._room.leave(size)
 
     def _size(self, scope: Scope) -> int:
         """As declared; whoever does not say how much is coming may send the most that there may be."""

@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 MOST_LINGERING = 32
 LINGER_SECONDS = 30.0
-"""So many clients that were answered before their body was read may go on sending it at a time, and each for so long.
-All at once they would keep those waiting who were let in."""
+"""So many clients that were answered before their body was read may go on sending it at a time, and each for so long,
+the wait for its turn included. All at once they would keep those waiting who were let in."""
 
 
 class _TooLarge(HTTPException):
@@ -70,12 +70,19 @@ class _Body:
             raise _TooLarge(self._most)
         return message
 
-    async def drop(self) -> None:
-        """Read what still comes, for a while, and forget it."""
+    async def drop(self, turns: asyncio.Semaphore) -> None:
+        """Read what still comes, for a while, and forget it. What is here already waits for no turn."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while self.unread:
-                    self.unread = (await self._receive()).get("more_body", False)
+            async with asyncio.timeout(0):
+                await self._read_on()
+                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS), turns:
+                await self._read_on()
+
+    async def _read_on(self) -> None:
+        while self.unread:
+            self.unread = (await self._receive()).get("more_body", False)
 
 
 class RequestFrame:
@@ -114,8 +121,7 @@ class RequestFrame:
             elif body.unread and not message.get("more_body", False):
                 # Closed while something is unread, a connection is reset, and the client may never see the answer.
                 await send({**message, "more_body": True})
-                async with self._lingering:
-                    await body.drop()
+                await body.drop(self._lingering)
                 message = {"type": "http.response.body"}
             await send(message)
 
