@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 READ_BYTES = 16_384
@@ -29,6 +30,23 @@ MOST_HEAD_BYTES = 65_536
 _BUFFER = memoryview(bytearray(READ_BYTES))
 
 
+class _TellingProtocol(HttpToolsProtocol):
+    """Of several requests that came together uvicorn tells only the last that its client has left. The one under way
+    would write to a closed connection, and a stream would follow for nobody until then."""
+
+    _under_way: RequestResponseCycle | None = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._under_way is not None:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
+        super().connection_lost(exc)
+
+
 class BoundedConnection(asyncio.BufferedProtocol):
     """uvicorn's own protocol, fed in small pieces."""
 
@@ -39,7 +57,7 @@ class BoundedConnection(asyncio.BufferedProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._inner = HttpToolsProtocol(config, server_state, app_state, _loop)
+        self._inner = _TellingProtocol(config, server_state, app_state, _loop)
         self._head_bytes = 0
         self._giving_up: asyncio.TimerHandle | None = None
 

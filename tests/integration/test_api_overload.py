@@ -16,6 +16,7 @@ from tests.support.burst import head, parsed
 from ticketflow import connections
 from ticketflow.access import room
 from ticketflow.api import middleware
+from ticketflow.api.streams import EventHub
 
 FEW = 4
 
@@ -254,6 +255,29 @@ async def test_a_head_without_end_is_not_collected_behind_a_stream_either(api: A
         writer.write(b"GET /health HTTP/1.1\r\n" + b"X-More: x\r\n" * 20_000)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readuntil(b"not to be found")
+
+
+async def test_a_stream_ends_with_its_client_also_when_another_request_waits_behind_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+    follow = EventHub.follow
+
+    async def watched(*given: Any) -> AsyncIterator[bytes]:
+        try:
+            async for each in follow(*given):
+                yield each
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(EventHub, "follow", watched)
+    known = await api.ticket()
+    async with connected(api) as (reader, writer):
+        get = "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        writer.write((get.format(f"/tickets/{known}/events/stream") + get.format("/health")).encode())
+        await reader.readuntil(b"event: ")
+    async with asyncio.timeout(5):
+        await ended.wait()
 
 
 async def test_a_large_head_may_follow_a_large_body(api: Api) -> None:
