@@ -194,6 +194,20 @@ async def test_of_a_body_that_nobody_asks_for_only_the_beginning_is_read(
         assert 0 < sum(fed) <= connections.READ_BYTES
 
 
+async def test_who_is_still_sending_when_the_server_ends_is_told_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ticketflow.serving.GRACEFUL_SECONDS", 0)
+    async with AsyncExitStack() as stack:
+        async with served(settings_for(database_url)) as api:
+            reader, writer = await stack.enter_async_context(connected(api))
+            writer.write(head("/tickets", 1000) + b'{"subject":')
+            assert (await api.http.get("/health")).status_code == 200
+        answer = parsed(await reader.read())
+    assert answer.status == 503
+    assert answer.body["code"] == "stopping"
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST /tickets HTTP/1.1\r\nHost: local"], ids=["nothing", "part of a head"])
 async def test_a_head_that_does_not_arrive_is_not_waited_for(
     api: Api, monkeypatch: pytest.MonkeyPatch, sent: bytes

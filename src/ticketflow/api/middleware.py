@@ -132,6 +132,12 @@ class RequestFrame:
                     await refusal(scope, receive, sending)
                 else:
                     await self.app(scope, body.receive, sending)
+            except asyncio.CancelledError:
+                # By the server, which ends and has waited long enough. It would answer 500, with a traceback for each.
+                if begun:
+                    raise
+                body.unread = False
+                await _stopping(request_id)(scope, receive, sending)
             except Exception:
                 # The outermost loop of one request. Nothing that a client can send should lead here.
                 log.exception("request.crashed", path=_path(scope))
@@ -186,6 +192,16 @@ class RequestFrame:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         metrics.http_request_duration.labels(method, route, str(status)).observe(seconds)
+
+
+def _stopping(request_id: str) -> Response:
+    return problem(
+        request_id,
+        503,
+        "stopping",
+        "the server is ending and could not wait for this request; whether it was carried out is not known",
+        headers={"Retry-After": "1", "Connection": "close"},
+    )
 
 
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
