@@ -106,3 +106,16 @@ def test_an_interrupted_demo_leaves_no_process_and_no_database_behind(cli: Cli, 
     assert demo.returncode != 0
     assert "Traceback" not in rest
     assert (ground.processes(), ground.databases()) == ([], [])
+
+
+def test_a_benchmark_that_is_told_to_end_leaves_no_process_and_no_database_behind(cli: Cli, ground: Ground) -> None:
+    environment = clean_environment(DATABASE_URL=ground.url, **{MARK: ground.role})
+    with subprocess.Popen(
+        [sys.executable, "-m", "ticketflow", "bench", "intake", "--rounds", "1"],
+        env=environment, cwd=cli.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as bench:  # fmt: skip
+        until(lambda: bool(ground.databases()), 30, "a database to be there")
+        bench.send_signal(signal.SIGTERM)
+        bench.communicate(timeout=60)
+    assert bench.returncode != 0
+    assert (ground.processes(), ground.databases()) == ([], [])

@@ -27,7 +27,7 @@ from ticketflow.bench import (
 from ticketflow.bench.frame import Bench, Measurement, Plan, Row, Spread
 from ticketflow.cli import bench_table
 from ticketflow.cli.console import err, fail, say_json
-from ticketflow.cli.throwaway import throwaway_database
+from ticketflow.cli.throwaway import throwaway_database, until_told
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.settings import Settings
 from ticketflow.telemetry import logs
@@ -74,7 +74,7 @@ def bench(settings: Settings, rows: Sequence[str], plan: Plan, folder: Path | No
         if folder is not None:
             plots.check(folder)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
-            return runner.run(run())
+            return runner.run(until_told(run()))
     except TicketflowError as error:
         return fail(error)
 

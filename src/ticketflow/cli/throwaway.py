@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -28,3 +31,16 @@ async def throwaway_database(server: str, purpose: str) -> AsyncIterator[str]:
     finally:
         async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
             await connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+async def until_told(work: Coroutine[Any, Any, int]) -> int:
+    """SIGTERM ends it as Ctrl-C does: with everything cleaned up."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        return 1

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import randrange
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -25,7 +23,7 @@ from ticketflow.cli.demo.quiet import quiet
 from ticketflow.cli.demo.report import print_report, proven, report
 from ticketflow.cli.demo.screen import Screen, running
 from ticketflow.cli.demo.summary import item
-from ticketflow.cli.throwaway import throwaway_database
+from ticketflow.cli.throwaway import throwaway_database, until_told
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.llm.offline import NAME as OFFLINE
 from ticketflow.samples import articles
@@ -43,22 +41,9 @@ def demo(settings: Settings, count: int, as_json: bool, *, crash: bool, compare:
     """
     logs.configure("ERROR")
     try:
-        return asyncio.run(_until_told(_demo(settings, count, as_json, crash, compare, seed)))
+        return asyncio.run(until_told(_demo(settings, count, as_json, crash, compare, seed)))
     except TicketflowError as error:
         return fail(error)
-
-
-async def _until_told(work: Coroutine[Any, Any, int]) -> int:
-    """SIGTERM ends it as Ctrl-C does: with everything cleaned up."""
-    task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
-            raise
-        return 1
 
 
 async def _demo(settings: Settings, count: int, as_json: bool, crash: bool, compare: bool, seed: int | None) -> int:
