@@ -29,11 +29,12 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """``size``: most requests in one call. ``parallel``: most calls under way. ``patience``: seconds to keep trying
-    while the store is away, before the waiting requests are told.
+    """``size``: most requests in one call. What a call costs of itself is spread over them by then, and while larger
+    ones are under way nobody is left to work for. ``parallel``: most calls under way. ``patience``: seconds to keep
+    trying while the store is away, before the waiting requests are told.
     """
 
-    size: int = 256
+    size: int = 25
     parallel: int = 2
     patience: float = 15.0
 
