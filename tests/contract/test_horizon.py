@@ -94,9 +94,11 @@ async def test_the_embedded_queue(counting: Counting) -> None:
         f"insert into queue_messages (lane, body) select 'normal', '{{}}' from generate_series(1, {DEAD})"
     )
     consumer, stranger = (a_consumer(counting) for _ in range(2))
-    while await consumer._take():
+    await consumer._take()
+    while consumer._in_hand:
         for delivery in [await consumer.next() for _ in range(len(consumer._in_hand))]:
             await delivery.ack()
+        await consumer._take()
     await EmbeddedBroker(counting, HOLD).publish([message()])
     assert await entries(counting, "queue_messages_ready", consumer._take) < ENTRIES
     assert len(consumer._in_hand) == 1

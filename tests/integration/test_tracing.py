@@ -17,6 +17,7 @@ def left_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"):
         monkeypatch.setenv(name, "true")
     get_env_var.cache_clear()
+    langsmith.configure(enabled=None)  # Whatever ran before in this process.
     yield
     langsmith.configure(enabled=None)
     get_env_var.cache_clear()

@@ -224,13 +224,22 @@ async def test_every_metric_that_is_declared_is_recorded(database_url: str, mode
     model.faults.latency_seconds = 0.1
     model.faults.next = ["error"] * 4
     async with at_work(
-        database_url, model, worker_concurrency=1, retry_base_seconds=0.3, retry_ceiling_seconds=1, breaker_failures=3
+        database_url,
+        model,
+        worker_concurrency=1,
+        retry_base_seconds=0.3,
+        retry_ceiling_seconds=1,
+        breaker_failures=3,
+        waiting_bytes=65_536,
     ) as api:
         await api.app.reads.record_dead_message(uuid4(), None, "message", "not JSON", {"body": "{"})
         tickets = [await api.ticket() for _ in range(4)]
         await api.sql(
             "insert into outbox (ticket_id, lane, reason, available_at) values (%s, 'low', 'x', 'infinity')", tickets[0]
         )
+        long = {"customer_id": "cus_1", "subject": "At once", "body": "ü" * 20_000}
+        answers = await asyncio.gather(*(api.http.post("/tickets", json=long | {"subject": each}) for each in "ab"))
+        assert {answer.status_code for answer in answers} == {201, 503}
         declared = {
             family.name for family in api.app.metrics.registry.collect() if not family.name.startswith("process_")
         }
