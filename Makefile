@@ -5,8 +5,8 @@ UV ?= uv
 # What to hand on: make run ARGS="--port 8080", make test PYTEST_ARGS="tests/unit -x", make lock LOCK_ARGS=--upgrade
 ARGS ?=
 PYTEST_ARGS ?=
-# Tests wait more than they compute: three processes are right for two cores.
-TEST_PROCESSES ?= 3
+# Tests wait more than they compute: four processes are right for two cores.
+TEST_PROCESSES ?= 4
 LOCK_ARGS ?=
 
 BIN := .venv/bin

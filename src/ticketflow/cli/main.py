@@ -221,7 +221,7 @@ def evaluate(
     concurrency: Annotated[int, typer.Option(min=1, max=500, help="Tickets asked about at once.")] = 8,
     as_json: Json = False,
 ) -> None:
-    """Scores on labelled data, beside those of whoever always gives the most frequent answer.
+    """Scores on labelled data, beside the majority's.
 
     The configured model is asked as a worker asks it: same prompt, same step, same limits. Nothing is stored. Columns,
     or keys, are:
