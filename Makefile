@@ -42,7 +42,7 @@ bench: .venv/.installed-dev
 	@exec $(BIN)/ticketflow bench $(ARGS)
 
 test: .venv/.installed-dev
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The seed is printed; CHAOS_SEED and CHAOS_TICKETS are read from the environment.
 chaos: .venv/.installed-dev
