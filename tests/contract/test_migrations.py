@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from tests.support import services
+from tests.support.pipeline import reached
 from tests.support.trails import TTL, fail, new_ticket
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Leases
@@ -63,20 +64,106 @@ async def test_a_user_who_may_not_make_tables_is_told_so(empty_database_url: str
         await migrate(services.as_role(empty_database_url, stranger, "secret"))
 
 
+async def test_a_process_that_lost_the_lock_finishes_its_migration_and_begins_no_other(empty_database_url: str) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(empty_database_url, autocommit=True) as server,
+        await psycopg.AsyncConnection.connect(empty_database_url) as holder,
+    ):
+
+        async def count(of: str) -> int:
+            return (await server.execute(f"select from {of}")).rowcount  # type: ignore[call-overload]
+
+        here = "(select oid from pg_database where datname = current_database())"
+        lock = f"pg_locks where locktype = 'advisory' and database = {here}"
+        await server.execute(
+            "create table schema_migrations (number integer primary key, name text not null, checksum text not null, "
+            "applied_at timestamptz not null default clock_timestamp())"
+        )
+        async with holder.transaction():
+            await holder.execute("lock table schema_migrations in exclusive mode")
+            working = asyncio.create_task(migrate(empty_database_url))
+            await reached(lambda: count(f"pg_stat_activity where wait_event_type = 'Lock' and datid = {here}"))
+            assert await count(f"(select pg_terminate_backend(pid) from {lock}) ended") == 1
+            await reached(lambda: no_more(count(lock)))
+        with pytest.raises(StoreUnavailable):
+            await working
+    assert [row[1] for row in applied_at(empty_database_url)] == NAMES[:1]
+    assert [migration.name for migration in await migrate(empty_database_url)] == NAMES[1:]
+
+
+async def no_more(count: Awaitable[int]) -> bool:
+    return await count == 0
+
+
+async def test_a_table_of_somebody_elses_with_our_name_is_an_error_of_ours(empty_database_url: str) -> None:
+    change(empty_database_url, "create table schema_migrations (version text)")
+    for attempt in (pending, migrate):
+        with pytest.raises(ConfigurationError, match=r"column .* does not exist"):
+            await attempt(empty_database_url)
+
+
+async def test_files_that_something_else_applied_are_put_on_record(empty_database_url: str) -> None:
+    for migration in shipped():
+        change(empty_database_url, migration.script)
+    assert await pending(empty_database_url) == []
+    assert await migrate(empty_database_url, only_empty=True) == []
+    assert applied_at(empty_database_url) == []
+    assert await migrate(empty_database_url) == []
+    assert [row[:3] for row in applied_at(empty_database_url)] == [
+        (migration.number, migration.name, migration.checksum) for migration in shipped()
+    ]
+
+
+async def test_what_the_schema_says_of_itself_is_this_release(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        [said] = connection.execute("select ticketflow_schema('{}')").fetchone() or ({},)
+    assert said["version"] == shipped()[-1].number
+
+
+async def test_a_later_releases_files_that_something_else_applied_are_seen(database_url: str) -> None:
+    later = """create or replace function ticketflow_schema(args jsonb) returns jsonb language sql stable as
+               $$ select '{"version": 9999, "reads": []}'::jsonb $$"""
+    change(database_url, later)
+    with pytest.raises(ConfigurationError, match="later release: it has migration 9999"):
+        await migrate(database_url)
+    assert await pending(database_url) == []
+
+
+async def test_postgrest_is_told_to_look_again(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as listener:
+        await listener.execute("listen pgrst")
+        await migrate(database_url)
+        [heard] = [notice.payload async for notice in listener.notifies(timeout=10, stop_after=1)]
+    assert heard == "reload schema"
+
+
 async def test_migrating_again_changes_nothing(database_url: str) -> None:
     before = applied_at(database_url)
     assert await migrate(database_url) == []
     assert applied_at(database_url) == before
 
 
+async def test_somebody_elses_tables_with_names_of_ours_are_seen_before_anything_is_made(
+    empty_database_url: str,
+) -> None:
+    change(empty_database_url, "create table messages (id integer); create table products (id integer)")
+    with pytest.raises(ConfigurationError, match=r"nothing was changed: messages; give it a database of its own"):
+        await migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        tables = connection.execute("select tablename from pg_tables where schemaname = current_schema()").fetchall()
+    assert sorted(tables) == [("messages",), ("products",)]
+    change(empty_database_url, "alter table messages rename to posts")
+    assert [migration.name for migration in await migrate(empty_database_url)] == NAMES
+
+
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:
-    change(empty_database_url, "create table queue_consumers (in_the_way integer)")
-    with pytest.raises(psycopg.errors.DuplicateTable):
+    change(empty_database_url, "create function ticketflow_queue_put(args jsonb) returns jsonb return 'null'::jsonb")
+    with pytest.raises(ConfigurationError, match=rf"{NAMES[4]} cannot be applied.*queue_put.* already exists"):
         await migrate(empty_database_url)
     assert [row[1] for row in applied_at(empty_database_url)] == NAMES[:4]
     with psycopg.connect(empty_database_url) as connection:
         assert connection.execute("select to_regclass('queue_messages')").fetchone() == (None,)
-    change(empty_database_url, "drop table queue_consumers")
+    change(empty_database_url, "drop function ticketflow_queue_put(jsonb)")
     assert [migration.name for migration in await migrate(empty_database_url)] == NAMES[4:]
 
 

@@ -47,7 +47,7 @@ class TcpProxy:
 
     async def __aenter__(self) -> TcpProxy:
         # Bound for as long as the proxy lives and never listening: while the wire is cut, nobody else gets the port.
-        self._place = _bound(0)
+        self._place = bound(0)
         try:
             await self.restore()
         except BaseException:
@@ -65,7 +65,7 @@ class TcpProxy:
     async def restore(self) -> None:
         """Accept connections (again)."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._accepted, sock=_bound(self.port))
+            self._server = await asyncio.start_server(self._accepted, sock=bound(self.port))
 
     async def cut(self) -> None:
         """Break every connection at once and refuse new ones. Done when this returns."""
@@ -168,14 +168,14 @@ class ThreadedProxy:
 async def behind(database_url: str) -> AsyncIterator[tuple[str, TcpProxy]]:
     """A connection string for the same database through a proxy, and that proxy."""
     async with TcpProxy(*_database_server(database_url)) as wire:
-        yield _database_through(database_url, wire.port), wire
+        yield database_through(database_url, wire.port), wire
 
 
 @contextlib.contextmanager
 def wired_database(database_url: str) -> Iterator[tuple[str, ThreadedProxy]]:
     """The same for synchronous tests."""
     with threaded(*_database_server(database_url)) as wire:
-        yield _database_through(database_url, wire.port), wire
+        yield database_through(database_url, wire.port), wire
 
 
 @contextlib.contextmanager
@@ -192,7 +192,7 @@ def _database_server(database_url: str) -> tuple[str, int]:
     return str(parts.get("host") or "127.0.0.1"), int(parts.get("port") or 5432)
 
 
-def _database_through(database_url: str, port: int) -> str:
+def database_through(database_url: str, port: int) -> str:
     parts = {name: str(value) for name, value in conninfo_to_dict(database_url).items()}
     user = quote(parts.get("user", "postgres"), safe="")
     password = f":{quote(parts['password'], safe='')}" if "password" in parts else ""
@@ -234,7 +234,7 @@ def threaded(target_host: str, target_port: int) -> Iterator[ThreadedProxy]:
         thread.join(10)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
     # Named as TCP, or asyncio would not switch Nagle's algorithm off and each answer would wait 40 ms for an ACK.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -12,13 +12,26 @@ from ticketflow.domain.errors import ConfigurationError, StoreUnavailable
 
 CONNECT_SECONDS = 5
 
+_POOLERS_SAY = {
+    # Supavisor, in the words of its releases.
+    r"tenant or user not found|tenant/user \S+ not found|no tenant identifier": "Supabase's shared pooler knows its "
+    "users as NAME.PROJECT_REF, and each project on one host only: copy the connection string from the project's page",
+    # PgBouncer.
+    r"unsupported startup parameter": "the pooler does not pass on the options of DATABASE_URL: connect directly, or "
+    "give the login what they set (`alter role LOGIN set ...`)",
+}
+"""What a pooler refuses a connection with, as patterns, and what to do about it."""
+
 _ADDRESS = ("host", "hostaddr", "port", "dbname", "user")
 """What an error may show of a connection string: without them nobody could tell which part is wrong."""
 
 
 async def connect(url: str) -> psycopg.AsyncConnection[Any]:
-    """An autocommit connection. Raises ``ConfigurationError`` for a string that libpq cannot read, and
-    ``StoreUnavailable`` with the server's reason when it does not let us in."""
+    """An autocommit connection that prepares nothing on the server, so that it may go through a pooler.
+
+    Raises ``ConfigurationError`` for a string that libpq cannot read or a pooler will never take, and
+    ``StoreUnavailable`` with the server's reason when it does not let us in.
+    """
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -28,9 +41,15 @@ async def connect(url: str) -> psycopg.AsyncConnection[Any]:
             "special characters in user and password must be percent-encoded"
         ) from None
     try:
-        return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        return await psycopg.AsyncConnection.connect(
+            url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+        )
     except psycopg.Error as error:
-        raise StoreUnavailable(_struck(one_line(error), given)) from error
+        reason = _struck(one_line(error), given)
+        for said, advice in _POOLERS_SAY.items():
+            if re.search(said, reason, re.IGNORECASE):
+                raise ConfigurationError(f"{reason}; {advice}") from error
+        raise StoreUnavailable(reason) from error
 
 
 def one_line(error: psycopg.Error) -> str:

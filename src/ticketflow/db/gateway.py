@@ -9,8 +9,8 @@ class Gateway(Protocol):
     """Calls ``ticketflow_*`` functions.
 
     ``call`` raises ``StoreUnavailable`` when the answer is not known (connection lost, time-out, deadlock: the call may
-    or may not have taken effect), ``Poison`` when the data itself was refused (nothing took effect), and
-    ``ConfigurationError`` when the schema is not there.
+    or may not have taken effect) or when nobody is let in until somebody changes something, ``Poison`` when the data
+    itself was refused (nothing took effect), and over a connection ``ConfigurationError`` when the schema is not there.
     """
 
     async def call(self, function: str, args: Any) -> Any: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import orjson
@@ -12,7 +11,9 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ticketflow.db.connecting import CONNECT_SECONDS, connect, one_line
+from ticketflow.db.codec import decoded
+from ticketflow.db.connecting import CONNECT_SECONDS, one_line
+from ticketflow.db.pooling import Pooling, find_out
 from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
 from ticketflow.telemetry.boundaries import crossing
 
@@ -21,9 +22,13 @@ CALL_TIMEOUT_SECONDS = 30.0
 
 
 class PostgresGateway:
-    """A pool of autocommit connections: each call is its own transaction, so no BEGIN and COMMIT travel."""
+    """A pool of autocommit connections: each call is its own transaction, so no BEGIN and COMMIT travel.
+
+    Nothing outlives a call on the server, but for prepared statements where ``pooling`` says that they are kept.
+    """
 
     def __init__(self, url: str, pool_size: int = 8) -> None:
+        self.pooling = Pooling.NONE
         self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             url,
@@ -38,9 +43,9 @@ class PostgresGateway:
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Connect once. Raises ``StoreUnavailable`` with the server's reason when that fails."""
-        probe = await connect(self._url)
-        await probe.close()
+        """Connect once, and see whether there is a pooler in between. Raises ``StoreUnavailable`` with the server's
+        reason when that fails, and ``ConfigurationError`` for a connection string that cannot work."""
+        self.pooling = await find_out(self._url)
         await self._pool.open()
 
     async def call(self, function: str, args: Any) -> Any:
@@ -55,7 +60,7 @@ class PostgresGateway:
             raise Poison(f"the input cannot be written as JSON: {error}") from error
         with crossing(function):
             row = await self._fetch(statement, (Jsonb(document, dumps=_as_it_is),))
-        return None if row is None or row[0] is None else _decoded(row[0])
+        return None if row is None or row[0] is None else decoded(row[0])
 
     async def ping(self) -> None:
         await self._fetch(sql.SQL("select 1"), ())
@@ -89,7 +94,14 @@ class PostgresGateway:
             # Only for a cancellation that got lost: the pool waits with asyncio.wait_for, which up to Python 3.11 loses
             # one that meets a connection coming free.
             async with asyncio.timeout(2 * CALL_TIMEOUT_SECONDS), self._pool.connection() as connection:
-                cursor = await connection.execute(statement, parameters)
+                if not self.pooling.keeps_sessions:
+                    connection.prepare_threshold = None
+                try:
+                    cursor = await connection.execute(statement, parameters)
+                except _STATEMENT_LOST as error:
+                    # A pooler that nothing gave away, or that came later. The statement did not run.
+                    self.pooling = Pooling.UNKNOWN
+                    raise StoreUnavailable(one_line(error)) from error
                 return await cursor.fetchone()
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
@@ -111,19 +123,12 @@ _TRANSIENT = (
     errors.ReadOnlySqlTransaction,
     PoolTimeout,
 )
+_STATEMENT_LOST = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 _NOT_MIGRATED = (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege)
 
 
 def _as_it_is(document: bytes) -> bytes:
     return document
-
-
-def _decoded(answer: str) -> Any:
-    try:
-        return orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        # Numbers have no bounds in jsonb; one that is too large for orjson must not make the rows beside it unreadable.
-        return json.loads(answer)
 
 
 def _translated(error: psycopg.Error) -> TicketflowError:
