@@ -24,6 +24,11 @@ SHORTEST_SECRET = 32
 """Bytes of a key for HMAC-SHA256: no fewer than its output has (RFC 7518, section 3.2)."""
 
 _NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_SERVICE = re.compile("/(rest|auth|storage|realtime|functions)/v1")
+_REFERENCE = re.compile(r"^([a-z0-9]{20})\.supabase\.co$")
+_REFERENCE_OF_DATABASE = re.compile(r"//[^/@]*\.([a-z0-9]{20})[:@]|@db\.([a-z0-9]{20})\.supabase\.co\b")
+"""In the user's name, as Supabase's poolers want it, or in the host's."""
+_PROJECT = "as in https://abcdefghijklmnopqrst.supabase.co"
 _ENCODE = "in a user or a password write @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
 
 
@@ -40,7 +45,7 @@ class Settings(BaseSettings):
     """Every variable that Ticketflow knows, with its default. Durations are in seconds in the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+        env_prefix=_PREFIX, env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", env_ignore_empty=True
     )
 
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
@@ -92,6 +97,12 @@ class Settings(BaseSettings):
     routes_file: Path | None = None
     extract_fields: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
 
+    @field_validator("supabase_url", "supabase_key", mode="before")
+    @classmethod
+    def _strip(cls, value: Any) -> Any:
+        # Files that hold one of them end with a line break.
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("extract_fields", mode="before")
     @classmethod
     def _parse_fields(cls, value: Any) -> Any:
@@ -109,6 +120,25 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether callers of the API need a token; without any of these whoever reaches it is the local admin."""
         return any((self.token_secret, self.token_secret_file, self.supabase_jwt_secret, self.supabase_url))
+
+    @property
+    def access_label(self) -> str:
+        """Who may call the API, without secrets."""
+        own = "Ticketflow's own" if self.token_secret or self.token_secret_file else ""
+        users = f"the users' of {self.supabase_url}" if self.supabase_url else ""
+        if kinds := [kind for kind in (own, users) if kind]:
+            return f"bearer tokens: {', '.join(kinds)}"
+        return "whoever reaches it" if self.allow_anonymous else "this machine, without tokens"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Ticketflow starts a database of its own."""
+        return self.database_url is None and self.supabase_url is None
+
+    @property
+    def over_rest(self) -> bool:
+        """Whether a Supabase project's REST interface is the only way to the data."""
+        return self.database_url is None and self.supabase_url is not None
 
     @property
     def lease_ttl(self) -> timedelta:
@@ -218,11 +248,9 @@ def _refuse_half_set(settings: Settings) -> None:
     )
     for name, value, partner, other in pairs:
         if value is not None and other is None:
-            raise SettingsError(f"{name} is set but {partner} is not: set both or neither")
-    if settings.supabase_url and settings.database_url is None:
-        raise SettingsError(
-            "DATABASE_URL is needed beside SUPABASE_URL: set it to the connection string of the Supabase project"
-        )
+            raise SettingsError(
+                f"{name} is set but {partner} is not: set both or neither{_under_another_name(partner)}"
+            )
     if settings.openai_model and settings.model_label is None:
         raise SettingsError("OPENAI_MODEL is set but neither OPENAI_API_KEY nor OPENAI_BASE_URL is: set one of them")
     if settings.database_url is not None:
@@ -235,11 +263,21 @@ def _refuse_half_set(settings: Settings) -> None:
         raise SettingsError("OPENAI_BASE_URL must begin with http:// or https://")
 
 
+def _under_another_name(missing: str) -> str:
+    """What Supabase's own guides call the key, where the environment has it under that name."""
+    names = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_KEY")
+    found = [name for name in names if os.environ.get(name)] if missing == "SUPABASE_KEY" else []
+    return f"; is it the value of {found[0]}?" if found else ""
+
+
 def _refuse_unusable_access(settings: Settings) -> None:
     if settings.supabase_jwt_secret is not None and settings.supabase_url is None:
         raise SettingsError("SUPABASE_JWT_SECRET is set but SUPABASE_URL is not: it names the issuer of the tokens")
-    if settings.supabase_url and not settings.supabase_url.startswith(("http://", "https://")):
-        raise SettingsError("SUPABASE_URL must begin with http:// or https://")
+    if settings.supabase_url and settings.supabase_key:
+        if settings.supabase_key.get_secret_value().startswith(("http://", "https://")):
+            raise SettingsError("SUPABASE_KEY is an address: are SUPABASE_URL and SUPABASE_KEY swapped?")
+        _refuse_unusable_project(settings.supabase_url)
+        _refuse_two_projects(settings.supabase_url, settings.database_url)
     if settings.token_secret is not None and settings.token_secret_file is not None:
         raise SettingsError("TICKETFLOW_TOKEN_SECRET and TICKETFLOW_TOKEN_SECRET_FILE are both set: set one of them")
     for name, secret in (
@@ -253,6 +291,33 @@ def _refuse_unusable_access(settings: Settings) -> None:
             "TICKETFLOW_ALLOW_ANONYMOUS is true while authentication is configured: unset it, or unset "
             "TICKETFLOW_TOKEN_SECRET, TICKETFLOW_TOKEN_SECRET_FILE and SUPABASE_URL"
         )
+
+
+def _refuse_unusable_project(url: str) -> None:
+    """Addresses of the dashboard, of one of the project's services and of its database are easily taken for its own."""
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"SUPABASE_URL must begin with http:// or https://, {_PROJECT}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise SettingsError(f"SUPABASE_URL has a host or a port that cannot be one; {_PROJECT}") from None
+    if not host:
+        raise SettingsError(f"SUPABASE_URL names no host; {_PROJECT}")
+    if host in ("supabase.com", "app.supabase.com", "www.supabase.com"):
+        raise SettingsError(f"SUPABASE_URL is the address of the dashboard; {_PROJECT}")
+    if host.startswith("db.") and host.endswith(".supabase.co"):
+        raise SettingsError(f"SUPABASE_URL is the address of the database, which belongs into DATABASE_URL; {_PROJECT}")
+    if parts.username or parts.query or parts.fragment or _SERVICE.search(parts.path):
+        raise SettingsError(f"SUPABASE_URL is more than the project's address; {_PROJECT}")
+
+
+def _refuse_two_projects(url: str, database_url: SecretStr | None) -> None:
+    """Tickets would be in one project, and their customers would sign in to the other."""
+    project = _REFERENCE.search(urlsplit(url).hostname or "")
+    database = _REFERENCE_OF_DATABASE.search(database_url.get_secret_value()) if database_url else None
+    if project and database and project[1] != (database[1] or database[2]):
+        raise SettingsError("DATABASE_URL and SUPABASE_URL are of two different Supabase projects")
 
 
 def _hosts(name: str, secret: SecretStr, schemes: tuple[str, ...]) -> str:
@@ -292,7 +357,7 @@ def _dotenv_names() -> dict[str, None]:
     path = Path(".env")
     if not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             # The library passes over such a line with a warning, and what stands then may be another database.

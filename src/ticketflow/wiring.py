@@ -16,6 +16,7 @@ import structlog
 
 from ticketflow.access.secret import configured_secret
 from ticketflow.broker.port import Broker
+from ticketflow.broker.relay import POLL_SECONDS as LOOK_SECONDS
 from ticketflow.broker.relay import Relay
 from ticketflow.db.batching import BatchLimits
 from ticketflow.db.commits import Commits
@@ -28,7 +29,7 @@ from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Retention
 from ticketflow.db.tallies import Tallies
-from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
+from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable, TicketflowError
 from ticketflow.domain.tickets import WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.breaker import Breaker
@@ -59,6 +60,10 @@ API_PATIENCE_SECONDS = 3.0
 
 WORKER_PATIENCE_SECONDS = 20.0
 
+RARELY_OVER_REST = 8.0
+"""How many times as long as over a connection an idle process pauses between looks for work: each is a request, and a
+process that does nothing else would make twenty million of them a month."""
+
 PROBE_SECONDS = 1.5
 """How long a probe or a scrape waits for each part: less than those who ask wait for the answer, also in an outage."""
 
@@ -87,7 +92,11 @@ class Application:
     inspect: Inspect
     retention: Retention
     tallies: Tallies
+    rarely: float
+    """How many times as long as usual to pause between looks that are mostly in vain."""
     database_label: str
+    database_advice: str
+    """What would be a better way to the database; empty where there is none."""
     broker_label: str
 
     async def readiness(self) -> dict[str, str]:
@@ -123,14 +132,14 @@ async def _answers(ping: Coroutine[None, None, None]) -> bool:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await ping
-    except (StoreUnavailable, BrokerUnavailable, TimeoutError):
+    except (TicketflowError, TimeoutError):
         return False
     return True
 
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """The connection string to use, and a label without secrets. With none configured the embedded server starts."""
+    """A connection string, and a label without secrets. With none configured the embedded server starts."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value(), "PostgreSQL (DATABASE_URL)"
         return
@@ -140,6 +149,40 @@ async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
         yield url, f"embedded PostgreSQL ({settings.data_dir})"
     finally:
         await asyncio.to_thread(embedded.stop)
+
+
+@contextlib.asynccontextmanager
+async def _store(
+    settings: Settings, *, auto_migrate: bool, fill_empty: bool
+) -> AsyncIterator[tuple[Gateway, str, str]]:
+    """The way to the data, a label without secrets, and what would be a better way, if anything: directly where that
+    is possible, for it is quicker."""
+    async with contextlib.AsyncExitStack() as stack:
+        gateway: Gateway
+        advice = ""
+        if settings.over_rest:
+            assert settings.supabase_url is not None
+            assert settings.supabase_key is not None
+            from ticketflow.db import supabase
+
+            label = f"Supabase over REST ({settings.supabase_url})"
+            advice = "with the project's DATABASE_URL beside it every call is quicker (docs/SUPABASE.md)"
+            key = settings.supabase_key.get_secret_value()
+            gateway = await supabase.connect(settings.supabase_url, key, settings.db_pool_size)
+        else:
+            url, label = await stack.enter_async_context(database(settings))
+            if auto_migrate or fill_empty:
+                for migration in await migrate(url, only_empty=not auto_migrate):
+                    log.info("migration.applied", name=migration.name)
+            if missing := await pending(url):
+                raise ConfigurationError(
+                    f"the database is behind by {len(missing)} migrations: run `ticketflow migrate`"
+                )
+            gateway = direct = PostgresGateway(url, settings.db_pool_size)
+            await direct.open()
+            label, advice = label + direct.pooling.label, direct.pooling.advice
+        stack.push_async_callback(gateway.aclose)
+        yield gateway, label, advice
 
 
 @contextlib.asynccontextmanager
@@ -155,19 +198,14 @@ async def connected(
     metrics = Metrics()
     observer = Measured(metrics)
     async with contextlib.AsyncExitStack() as stack:
-        url, database_label = await stack.enter_async_context(database(settings))
-        if auto_migrate or fill_empty:
-            for migration in await migrate(url, only_empty=not auto_migrate):
-                log.info("migration.applied", name=migration.name)
-        if behind := await pending(url):
-            raise ConfigurationError(f"the database is behind by {len(behind)} migrations: run `ticketflow migrate`")
-        gateway = PostgresGateway(url, settings.db_pool_size)
-        await gateway.open()
-        stack.push_async_callback(gateway.aclose)
+        gateway, database_label, database_advice = await stack.enter_async_context(
+            _store(settings, auto_migrate=auto_migrate, fill_empty=fill_empty)
+        )
         reads, outbox = Reads(gateway), Outbox(gateway)
-        broker, broker_label = _broker(settings, gateway, reads)
+        rarely = RARELY_OVER_REST if settings.over_rest else 1.0
+        broker, broker_label = _broker(settings, gateway, reads, rarely)
         stack.push_async_callback(broker.aclose)
-        relay = Relay(outbox, broker)
+        relay = Relay(outbox, broker, LOOK_SECONDS * rarely)
         commits = Commits(
             gateway,
             BatchLimits(patience=patience),
@@ -197,7 +235,9 @@ async def connected(
             inspect=Inspect(reads),
             retention=Retention(gateway),
             tallies=Tallies(gateway),
+            rarely=rarely,
             database_label=database_label,
+            database_advice=database_advice,
             broker_label=broker_label,
         )
 
@@ -214,11 +254,11 @@ def access(app: Application) -> contextlib.AbstractAsyncContextManager[Access]:
     return configured(app.settings, app.gateway)
 
 
-def _broker(settings: Settings, gateway: Gateway, reads: Reads) -> tuple[Broker, str]:
+def _broker(settings: Settings, gateway: Gateway, reads: Reads, rarely: float) -> tuple[Broker, str]:
     if settings.rabbitmq_url is None:
-        from ticketflow.broker.embedded import EmbeddedBroker
+        from ticketflow.broker.embedded import POLL_SECONDS, EmbeddedBroker
 
-        return EmbeddedBroker(gateway, settings.lease_ttl), "embedded queue"
+        return EmbeddedBroker(gateway, settings.lease_ttl, POLL_SECONDS * rarely), "embedded queue"
     from ticketflow.broker.messages import parse
     from ticketflow.broker.rabbitmq import DeadMessage, RabbitBroker
     from ticketflow.domain.errors import Poison

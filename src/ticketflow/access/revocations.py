@@ -37,7 +37,10 @@ class Revocations:
     async def revoked(self, id_: UUID) -> bool:
         """Whether the token is revoked. Raises ``StoreUnavailable`` when no list of the last minute can be had."""
         if self._clock() - self._asked_at >= FRESH_SECONDS or self._asking is not None:
-            await asyncio.shield(self._asked())
+            asking = self._asked()
+            # Whoever stops waiting leaves the question on its way: a slow answer is better than none, again and again.
+            left = self._asked_at + _PATIENCE_SECONDS - self._clock()
+            await asyncio.wait((asking,), timeout=max(left, 0))
         if self._as_of is None or self._clock() - self._as_of > USABLE_SECONDS:
             raise StoreUnavailable("which tokens are revoked is not known")
         return id_ in self._ids
@@ -53,12 +56,11 @@ class Revocations:
         # A token that has just expired is let through for the leeway, so it must stand on the list for as long.
         expired_after = datetime.now(UTC) - timedelta(seconds=2 * LEEWAY_SECONDS)
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                self._ids = await self._tokens.revoked(expired_after)
+            self._ids = await self._tokens.revoked(expired_after)
             self._as_of = at
-        except (StoreUnavailable, TimeoutError) as error:
-            # Not again at once: while the database hangs, each question takes all the patience that there is.
+        except StoreUnavailable as error:
+            # Not again at once: each question takes all the patience that there is.
             self._asked_at = self._clock()
-            log.warning("access.revocations_unknown", reason=str(error) or "time-out")
+            log.warning("access.revocations_unknown", reason=str(error))
         finally:
             self._asking = None

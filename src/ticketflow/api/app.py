@@ -37,7 +37,7 @@ def create_app(settings: Settings, application: Application | None = None) -> Fa
             connected = application
             if connected is None:
                 connected = await stack.enter_async_context(
-                    wiring.connected(settings, auto_migrate=settings.database_url is None, fill_empty=True)
+                    wiring.connected(settings, auto_migrate=settings.embedded, fill_empty=True)
                 )
                 background = asyncio.create_task(connected.relay.run())
                 stack.push_async_callback(_cancelled, background)

@@ -30,12 +30,23 @@ POLL_SECONDS = 0.25
 """How soon a message of another process is noticed; those of this process are noticed at once."""
 
 
-class EmbeddedBroker:
-    """``takeover``: the messages of a consumer that is gone come again within this time."""
+QUIET_SECONDS = 10.0
+"""How long a consumer without a message goes on looking as often as while messages come."""
 
-    def __init__(self, gateway: Gateway, takeover: timedelta) -> None:
+
+def next_pause(idle: float, longest: float) -> float:
+    """Seconds until the next look of a consumer that had nothing to do for so many."""
+    return longest if idle > QUIET_SECONDS else POLL_SECONDS
+
+
+class EmbeddedBroker:
+    """``takeover``: the messages of a consumer that is gone come again within this time. ``longest_pause``: seconds
+    between two looks of a consumer that has nothing to do, which where each costs a request should be rare."""
+
+    def __init__(self, gateway: Gateway, takeover: timedelta, longest_pause: float = POLL_SECONDS) -> None:
         self._gateway = gateway
         self._takeover = takeover
+        self._longest_pause = longest_pause
         self._news = asyncio.Event()
         self._credit: dict[Lane, int] = {}
 
@@ -53,7 +64,9 @@ class EmbeddedBroker:
 
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:
-        consumer = EmbeddedConsumer(self._gateway, concurrency, self._takeover, self._news, self._credit)
+        consumer = EmbeddedConsumer(
+            self._gateway, concurrency, self._takeover, self._news, self._credit, self._longest_pause
+        )
         try:
             async with consumer.inbox.filled_by(consumer.run()):
                 yield consumer
@@ -113,8 +126,10 @@ class EmbeddedConsumer:
         takeover: timedelta,
         news: asyncio.Event,
         credit: dict[Lane, int],
+        longest_pause: float,
     ) -> None:
         self._gateway = gateway
+        self._longest_pause = longest_pause
         self._concurrency = concurrency
         # The last sign of life may come just before the end, and the others' look just before that was too long ago;
         # what is left is for the claims of those who take over.
@@ -125,7 +140,7 @@ class EmbeddedConsumer:
         self.inbox: Inbox[EmbeddedDelivery] = Inbox(credit)
         self._in_hand: dict[int, Lane] = {}
         self._done: set[int] = set()
-        self._taking: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[bool] | None = None
         self._looks = {lane.value: by_number() for lane in Lane}
 
     async def next(self) -> Delivery:
@@ -175,15 +190,18 @@ class EmbeddedConsumer:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         next_beat = loop.time()
+        busy_until, away = loop.time(), False
         while True:
             try:
                 if loop.time() >= next_beat:
                     await self._beat()
                     next_beat = loop.time() + self.beat_every.total_seconds()
                 self._taking = asyncio.create_task(self._take())
-                await asyncio.shield(self._taking)
+                found = await asyncio.shield(self._taking)
             except StoreUnavailable as error:
-                log.warning("broker.unavailable", error=str(error))
+                if not away:
+                    log.warning("broker.unavailable", error=str(error))
+                away = True
                 # A lost answer may have left messages in our name that we never saw: the next beat gives them back.
                 next_beat = loop.time()
                 await asyncio.sleep(1)
@@ -193,9 +211,15 @@ class EmbeddedConsumer:
                 log.exception("broker.consumer_failed")
                 await asyncio.sleep(1)
                 continue
+            if away:
+                log.info("broker.back")
+                away = False
             # Each lane has given as much as there was room for, or all it had.
+            if found or self._in_hand:
+                busy_until = loop.time()
+            pause = next_pause(loop.time() - busy_until, self._longest_pause)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(POLL_SECONDS, next_beat - loop.time())):
+                async with asyncio.timeout(min(pause, next_beat - loop.time())):
                     await self._news.wait()
             self._news.clear()
 
@@ -215,7 +239,8 @@ class EmbeddedConsumer:
         if freed:
             self._start_again()
 
-    async def _take(self) -> None:
+    async def _take(self) -> bool:
+        """Whether there were any messages."""
         room = {
             lane.value: free
             for lane in Lane
@@ -223,7 +248,7 @@ class EmbeddedConsumer:
         }
         done = list(self._done)
         if not room and not done:
-            return
+            return False
         begin_at = {lane: first for lane in room if (first := self._looks[lane].begin_at()) is not None}
         rows = await self._gateway.call(
             "ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room, "from": begin_at}
@@ -234,3 +259,4 @@ class EmbeddedConsumer:
             delivery = EmbeddedDelivery(self, row)
             self._in_hand[delivery.id] = delivery.lane
             self.inbox.put(delivery.lane, delivery)
+        return bool(rows)

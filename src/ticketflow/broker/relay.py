@@ -32,9 +32,11 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Relay:
-    """Runs in every API and worker process; any number may run at once."""
+    """Runs in every API and worker process; any number may run at once. ``pause``: seconds between two looks for what
+    others left behind; what this process commits is published at once."""
 
-    def __init__(self, outbox: Outbox, broker: Broker) -> None:
+    def __init__(self, outbox: Outbox, broker: Broker, pause: float = POLL_SECONDS) -> None:
+        self._pause = pause
         self._outbox = outbox
         self._broker = broker
         self._news = asyncio.Event()
@@ -97,7 +99,7 @@ class Relay:
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._pause):
                     await self._news.wait()
 
     async def _turn(self, sent: list[int]) -> bool:

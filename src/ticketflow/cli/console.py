@@ -46,8 +46,11 @@ def say_json(value: Any) -> None:
 
 def plain(text: object) -> str:
     """Text from outside for a terminal: no markup, no control characters that could drive it."""
-    shown = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in str(text))
-    return escape(shown)
+    return escape(_printable(str(text)))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def one_line(text: object) -> str:
@@ -127,7 +130,7 @@ _LEGIBLE = 16
 def fail(error: Exception) -> int:
     """Say what went wrong in one line, and for input what to mend, as far as the line does not say it. Returns the exit
     code."""
-    sys.stderr.write(f"ticketflow: {logs.redacted(str(error))}\n")
+    sys.stderr.write(f"ticketflow: {_printable(logs.redacted(str(error)))}\n")
     if isinstance(error, Invalid):
         for problem in error.problems[:10]:
             if problem.message not in str(error):
@@ -139,7 +142,7 @@ def with_application(settings: Settings, work: Callable[[Application], Awaitable
     """Connect, run ``work``, disconnect. Returns its exit code, or 1 with one line when something is in the way."""
 
     async def run() -> int:
-        async with wiring.connected(settings, auto_migrate=settings.database_url is None) as app:
+        async with wiring.connected(settings, auto_migrate=settings.embedded) as app:
             relay = asyncio.create_task(app.relay.run())
             try:
                 return await work(app)

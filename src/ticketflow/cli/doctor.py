@@ -19,7 +19,7 @@ from ticketflow.workflow.routes import load as load_routes
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part's state. ``advice`` is empty where there is nothing to do."""
+    """One part's state. ``advice`` is what to do or what would be better, and empty where there is nothing."""
 
     part: str
     ok: bool
@@ -30,7 +30,7 @@ class Check:
 def doctor(settings: Settings, as_json: bool) -> int:
     """Returns 1 when any part is ill."""
     logs.configure("ERROR")
-    checks = asyncio.run(_examine(settings))
+    checks = asyncio.run(examine(settings))
     if as_json:
         say_json([asdict(check) for check in checks])
     else:
@@ -41,19 +41,26 @@ def doctor(settings: Settings, as_json: bool) -> int:
     return 0 if all(check.ok for check in checks) else 1
 
 
-async def _examine(settings: Settings) -> list[Check]:
+async def examine(settings: Settings) -> list[Check]:
+    """Every part that can be looked at; the others' ills are not known where there is no database."""
     async with AsyncExitStack() as stack:
         try:
-            app = await stack.enter_async_context(
-                wiring.connected(settings, auto_migrate=settings.database_url is None)
-            )
+            app = await stack.enter_async_context(wiring.connected(settings, auto_migrate=settings.embedded))
         except TicketflowError as error:
-            known = isinstance(error, ConfigurationError)
-            advice = "" if known else "check DATABASE_URL and that the server runs"
-            checks = [_ill("database", error, advice)]
+            checks = [_ill("database", error, _advice(settings, error))]
         else:
-            checks = [Check("database", True, app.database_label), await _queue(app), await _knowledge(app)]
-    return [*checks, _rules(settings), await _model(settings)]
+            database = Check("database", True, app.database_label, app.database_advice)
+            checks = [database, await _queue(app), await _knowledge(app)]
+    return [*checks, _access(settings), _rules(settings), await _model(settings)]
+
+
+def _advice(settings: Settings, error: TicketflowError) -> str:
+    """What to do about a database that is not to be had, where the finding does not say it already."""
+    if isinstance(error, ConfigurationError):
+        return ""
+    if settings.over_rest:
+        return "check SUPABASE_URL, and in the dashboard that the project runs"
+    return "check DATABASE_URL and that the server runs"
 
 
 async def _queue(app: Application) -> Check:
@@ -73,6 +80,14 @@ async def _knowledge(app: Application) -> Check:
         advice = "import some: `ticketflow kb import FOLDER`"
         return Check("knowledge", False, "there are no articles, so no answer can cite one", advice)
     return Check("knowledge", True, counted(found, "article") if found < 1000 else "at least 1000 articles")
+
+
+def _access(settings: Settings) -> Check:
+    try:
+        wiring.check_access(settings)
+    except ConfigurationError as error:
+        return _ill("access", error, "")
+    return Check("access", True, settings.access_label)
 
 
 def _rules(settings: Settings) -> Check:

@@ -265,7 +265,9 @@ def bench(
     """Ticketflow beside its anchors in one run. Only the ratios mean anything elsewhere.
 
     Prints JSON, and the same as tables on stderr. It works in databases of its own, which are gone afterwards, on the
-    servers that are configured; RABBITMQ_URL must name a virtual host that nothing else uses. Exit 1 when a row failed.
+    servers that are configured; RABBITMQ_URL must name a virtual host that nothing else uses. The row rest works in the
+    Supabase project itself, which must be empty and is so again afterwards; without one it is left out. Exit 1 when a
+    row failed.
     """
     from ticketflow.bench.frame import Plan
     from ticketflow.cli.bench import ROWS

@@ -11,7 +11,7 @@ from ticketflow import wiring
 from ticketflow.cli.console import counted, fail, out, plain, say_json, with_application
 from ticketflow.db.migrate import migrate as apply
 from ticketflow.db.migrate import pending
-from ticketflow.domain.errors import TicketflowError
+from ticketflow.domain.errors import ConfigurationError, TicketflowError
 from ticketflow.services.verify import verify as audit
 from ticketflow.settings import Settings
 from ticketflow.wiring import Application
@@ -21,6 +21,8 @@ def migrate(settings: Settings, check: bool) -> int:
     """Apply what is missing, or with ``check`` only say so. Returns the exit code."""
 
     async def run() -> int:
+        if settings.over_rest:
+            return await _check_over_rest(settings, check)
         async with wiring.database(settings) as (url, label):
             if check:
                 behind = await pending(url)
@@ -38,6 +40,18 @@ def migrate(settings: Settings, check: bool) -> int:
         return asyncio.run(run())
     except TicketflowError as error:
         return fail(error)
+
+
+async def _check_over_rest(settings: Settings, check: bool) -> int:
+    """PostgREST calls functions and makes none. Raises ``ConfigurationError`` for the rest, and when it is behind."""
+    if not check:
+        raise ConfigurationError(
+            "migrations take a direct connection: set DATABASE_URL to the Supabase project's connection string, or use "
+            "`supabase db push` (docs/SUPABASE.md)"
+        )
+    async with wiring.connected(settings, auto_migrate=False) as app:
+        out.print(f"{escape(app.database_label)} is up to date")
+    return 0
 
 
 def verify(settings: Settings, as_json: bool) -> int:

@@ -45,7 +45,7 @@ async def _up(settings: Settings, with_worker: bool, with_samples: bool) -> None
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         app = await stack.enter_async_context(
-            wiring.connected(settings, auto_migrate=settings.database_url is None, fill_empty=True)
+            wiring.connected(settings, auto_migrate=settings.embedded, fill_empty=True)
         )
         work: Working | None = None
         if with_worker:
@@ -77,17 +77,11 @@ async def _ended(relay: asyncio.Task[None]) -> None:
 
 async def _first_articles(app: Application) -> None:
     """An empty embedded database gets the sample shop's articles, so that the first ticket finds something to cite."""
-    if app.settings.database_url is None and await app.library.count() == 0:
+    if app.settings.embedded and await app.library.count() == 0:
         from ticketflow.samples import articles
 
         stored = await app.library.add(articles())
         log.info("knowledge.samples_loaded", articles=stored)
-
-
-def _access(settings: Settings) -> str:
-    if settings.authenticates:
-        return "bearer tokens"
-    return "whoever reaches it" if settings.allow_anonymous else "this machine, without tokens"
 
 
 def _announce(app: Application, work: Working | None, url: str) -> None:
@@ -98,7 +92,7 @@ def _announce(app: Application, work: Working | None, url: str) -> None:
         f"Ticketflow is up at {url} (API documentation: {url}/docs)",
         f"  database  {app.database_label}",
         f"  queue     {app.broker_label}",
-        f"  access    {_access(app.settings)}",
+        f"  access    {app.settings.access_label}",
     ]
     if offline:
         lines.append(f"  model     {name}: rules, not a language model; set OPENAI_API_KEY or OPENAI_BASE_URL for one")

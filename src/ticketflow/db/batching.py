@@ -43,8 +43,8 @@ class Batcher(Generic[RequestT, ResultT]):
     """Sends requests in batches through ``send``, which answers in the same order.
 
     Two requests with the same ``key`` never travel together, and keep their order. Requests must be safe to repeat:
-    after a lost answer the whole batch is sent again. A batch that the store refuses as poison is taken apart, so that
-    one bad request fails alone.
+    after a lost answer the whole batch is sent again. A batch that the store refuses, as poison or as too large, is
+    sent in halves, so that one bad request fails alone.
     """
 
     def __init__(
@@ -146,8 +146,9 @@ class Batcher(Generic[RequestT, ResultT]):
             if len(batch) == 1:
                 _fail(batch, error)
             else:
-                for entry in batch:
-                    await self._deliver([entry])
+                middle = len(batch) // 2
+                for part in (batch[:middle], batch[middle:]):
+                    await self._deliver(part)
         except Exception as error:  # noqa: BLE001 - whoever submitted decides what it means
             _fail(batch, error)
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
+
+import orjson
 
 from ticketflow.domain.change import (
     Applied,
@@ -25,6 +28,19 @@ from ticketflow.domain.roles import PIPELINE
 from ticketflow.domain.tickets import Category, Channel, Priority, Status, Ticket, WaitingFor
 
 Json = dict[str, Any]
+
+
+def decoded(answer: str | bytes) -> Any:
+    """Raises ``ValueError`` for what is no JSON."""
+    try:
+        return orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # Numbers have no bounds in jsonb; one that is too large for orjson must not make the rows beside it unreadable.
+        return json.loads(answer)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def milliseconds(duration: timedelta) -> float:

@@ -13,11 +13,11 @@ import structlog
 
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]+@", re.IGNORECASE)
 _PASSWORD = re.compile(r"(\bpassword=)[^\s&]+", re.IGNORECASE)
-_KEYS = re.compile(r"\bsk-[A-Za-z0-9_-]{8,}|\bBearer\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_KEYS = re.compile(r"\b(sk-|sb_secret_)[A-Za-z0-9_-]{8,}|\bBearer\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 # A JSON Web Token: both of its first parts begin with {" in base64.
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?")
 # What each of them needs: nearly every text in a log has none of it, and there are several in every line.
-_SUSPECT = re.compile(r"://|password=|sk-|bearer|eyj", re.IGNORECASE)
+_SUSPECT = re.compile(r"://|password=|sk-|sb_secret_|bearer|eyj", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:

@@ -38,7 +38,7 @@ async def _work(settings: Settings, listener: socket.socket) -> None:
     async with (
         wiring.connected(
             settings,
-            auto_migrate=settings.database_url is None,
+            auto_migrate=settings.embedded,
             fill_empty=True,
             patience=wiring.WORKER_PATIENCE_SECONDS,
         ) as app,

@@ -64,6 +64,7 @@ async def working(app: Application, around: Callable[[Model], Model] = lambda mo
             app.retention,
             settings.keep_checkpoints,
             app.tallies,
+            app.rarely,
         ).run()
     )
     try:

@@ -25,6 +25,7 @@ TIMER_HOLD = timedelta(seconds=5)
 guarded by the version that came with the timer."""
 
 TIMER_PERIOD = 0.5
+"""Times ``rarely``: where each look costs a request, a timer may fire later."""
 
 PRUNE_PERIOD = 60.0
 PRUNE_BATCH = 200
@@ -41,7 +42,8 @@ TALLY_PAUSE = 0.1
 
 class Upkeep:
     """Loops that may run in any number of processes at once. ``sweep_after``: how long a ticket may lie still;
-    ``keep_checkpoints``: how long one that is completed keeps its checkpoints, or None for as long as it is there."""
+    ``keep_checkpoints``: how long one that is completed keeps its checkpoints, or None for as long as it is there;
+    ``rarely``: how many times as long as usual to pause between looks that are mostly in vain."""
 
     def __init__(
         self,
@@ -52,7 +54,9 @@ class Upkeep:
         retention: Retention,
         keep_checkpoints: timedelta | None,
         tallies: Tallies,
+        rarely: float = 1.0,
     ) -> None:
+        self._rarely = rarely
         self._outbox = outbox
         self._commits = commits
         self._relay = relay
@@ -67,7 +71,7 @@ class Upkeep:
         sweep_period = min(max(self._sweep_after.total_seconds() / 3, 0.2), 10.0)
         await asyncio.gather(
             self._relay.run(),
-            _repeat(self._fire_timers, TIMER_PERIOD),
+            _repeat(self._fire_timers, TIMER_PERIOD * self._rarely),
             _repeat(self._sweep, sweep_period),
             _repeat(self._prune, PRUNE_PERIOD),
             _repeat(self._tally, TALLY_PERIOD),
@@ -104,11 +108,17 @@ class Upkeep:
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], period: float) -> None:
+    away = False
     while True:
         try:
             await work()
+            if away:
+                log.info("upkeep.goes_on")
+            away = False
         except StoreUnavailable as error:
-            log.warning("upkeep.waiting", error=str(error))
+            if not away:
+                log.warning("upkeep.waiting", error=str(error))
+            away = True
         except Exception:
             # An outermost loop: one bad row must not stop the timers and the sweeper of the whole process.
             log.exception("upkeep.failed")

@@ -23,7 +23,7 @@ from ticketflow.cli.demo.quiet import quiet
 from ticketflow.cli.demo.report import print_report, proven, report
 from ticketflow.cli.demo.screen import Screen, running
 from ticketflow.cli.demo.summary import item
-from ticketflow.cli.throwaway import throwaway_database, until_told
+from ticketflow.cli.throwaway import own_server, throwaway_database, until_told
 from ticketflow.domain.errors import TicketflowError
 from ticketflow.llm.offline import NAME as OFFLINE
 from ticketflow.samples import articles
@@ -47,7 +47,7 @@ def demo(settings: Settings, count: int, as_json: bool, *, crash: bool, compare:
 
 
 async def _demo(settings: Settings, count: int, as_json: bool, crash: bool, compare: bool, seed: int | None) -> int:
-    async with wiring.database(settings) as (server, _), throwaway_database(server, "demo") as url:
+    async with own_server(settings) as server, throwaway_database(server, "demo") as url:
         # Its own database needs its own queue too: a shared RabbitMQ would hand our messages to other workers.
         alone = settings.model_copy(update={"database_url": SecretStr(url), "rabbitmq_url": None})
         if not crash and not compare:
