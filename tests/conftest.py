@@ -4,6 +4,7 @@
 |--------------------|--------------------------------------------------------------------|
 | PostgreSQL         | real: the server at hand, and the embedded one                     |
 | Supabase's roles   | real roles and default grants, on a server of the tests' own       |
+| Supabase's API     | ``support.postgrest`` over real HTTP, or a real project            |
 | RabbitMQ           | real, a virtual host a test                                        |
 | API, workers       | real processes in acceptance and chaos, real objects elsewhere     |
 | model provider     | ``support.openai_server`` over real HTTP, or the offline rules     |
@@ -24,6 +25,7 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.gate import Gate
 from tests.support.model import Model, model_server
 from tests.support.nursery import Nursery, open_nursery
+from tests.support.project import Project, RealProject, stand_in
 from tests.support.supabase import Supabase, supabase
 from ticketflow.db.migrate import migrate
 from ticketflow.db.postgres import PostgresGateway
@@ -92,6 +94,19 @@ def project(project_server: Supabase) -> Iterator[str]:
     """A migrated Supabase project of the test's own; the owner's connection string."""
     with project_server.project() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _real_project() -> RealProject | None:
+    return RealProject() if RealProject.named else None
+
+
+@pytest.fixture
+def rest_project(request: pytest.FixtureRequest, _real_project: RealProject | None) -> Iterator[Project]:
+    """A migrated Supabase project of the test's own, by its address and key."""
+    opened = _real_project.emptied() if _real_project else stand_in(request.getfixturevalue("project_server"))
+    with opened as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
