@@ -98,6 +98,10 @@ class Measurement:
     plots: Sequence[Plot] = ()
 
 
+class LeftOut(ConfigurationError):
+    """A row cannot be measured with what is configured. That is a failure where it was asked for by its name."""
+
+
 Row = Callable[[Bench], Awaitable[Measurement]]
 
 Contender = Callable[[int, int], Awaitable[float]]

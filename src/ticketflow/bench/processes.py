@@ -63,6 +63,13 @@ class WorkerProcess:
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
 
+    async def leave(self) -> None:
+        """Have it stop and give back what it holds, and wait for its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        async with _patience("a worker of the benchmark did not leave"):
+            await self._process.wait()
+
     def kill(self) -> None:
         """SIGKILL: it gets no chance to say good-bye."""
         self._process.kill()
@@ -111,6 +118,10 @@ class Stage:
             ids += [str(ticket.ticket_id) for ticket in taken if not isinstance(ticket, TicketflowError)]
             self._app.relay.wake()
         return ids
+
+    async def take_in_one(self) -> str:
+        """A ticket as a request for one brings it; its id."""
+        return str((await self._app.intake.take_in(_new_ticket(), Caller("bench"))).ticket_id)
 
     async def queue_up(self, count: int) -> list[str]:
         """Take tickets in and wait until all of them stand in the queue, where nobody takes them yet."""
@@ -180,13 +191,20 @@ async def stage(bench: Bench, queue: str, **given: Any) -> AsyncIterator[Stage]:
                 **given,
             }
         )
-        async with (
-            wiring.connected(settings, auto_migrate=True) as app,
-            await psycopg.AsyncConnection.connect(url, autocommit=True) as database,
-        ):
-            await _refuse_a_queue_in_use(app)
-            await app.library.add([ARTICLE])
-            yield Stage(app, database)
+        async with stage_at(settings, url, auto_migrate=True) as place:
+            yield place
+
+
+@contextlib.asynccontextmanager
+async def stage_at(settings: Settings, url: str, *, auto_migrate: bool) -> AsyncIterator[Stage]:
+    """With exactly these settings; ``url`` is a direct way to the same data."""
+    async with (
+        wiring.connected(settings, auto_migrate=auto_migrate) as app,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as database,
+    ):
+        await _refuse_a_queue_in_use(app)
+        await app.library.add([ARTICLE])
+        yield Stage(app, database)
 
 
 async def _refuse_a_queue_in_use(app: Application) -> None:
