@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from ticketflow.bench.filling import TABLES, fill
 from ticketflow.bench.moulds import Kind
@@ -14,6 +15,7 @@ from ticketflow.settings import Settings
 COPIES = 2000
 
 
+@pytest.mark.thorough
 async def test_a_filled_database_passes_the_audit_and_has_all_that_belongs_to_one(
     database_url: str, gateway: PostgresGateway
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def test_the_histories_below_change_every_column_that_an_event_may_change() -> N
     assert {*CREATED, *CHANGES} == {*IMMUTABLE, *MUTABLE_COLUMNS}
 
 
+@pytest.mark.thorough
 @given(
     first=st.fixed_dictionaries({}, optional=CREATED | CHANGES),
     more=st.lists(EVENTS, max_size=2),

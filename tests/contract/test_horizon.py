@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.contract.test_query_plans import Counting
-from ticketflow.broker.embedded import EmbeddedBroker, EmbeddedConsumer
+from ticketflow.broker.embedded import POLL_SECONDS, EmbeddedBroker, EmbeddedConsumer
 from ticketflow.broker.messages import Message
 from ticketflow.broker.relay import Relay
 from ticketflow.db.looks import by_number, by_time
@@ -106,7 +106,7 @@ async def test_the_embedded_queue(counting: Counting) -> None:
 
 
 def a_consumer(counting: Counting) -> EmbeddedConsumer:
-    consumer = EmbeddedConsumer(counting, 500, HOLD, asyncio.Event(), {})
+    consumer = EmbeddedConsumer(counting, 500, HOLD, asyncio.Event(), {}, POLL_SECONDS)
     consumer._looks = {lane: by_number(HOLD) for lane in Lane}
     return consumer
 

@@ -145,6 +145,7 @@ def stories(count: int) -> list[History]:
     return told
 
 
+@pytest.mark.thorough
 async def test_every_version_and_time_of_any_history_is_what_was_asked_for_up_to_there(
     gateway: PostgresGateway,
 ) -> None:
@@ -157,6 +158,7 @@ async def test_every_version_and_time_of_any_history_is_what_was_asked_for_up_to
     assert simultaneous > 500
 
 
+@pytest.mark.superuser
 async def test_a_clock_that_was_set_back_shows_no_state_that_the_ticket_never_had(
     gateway: PostgresGateway, database_url: str
 ) -> None:

@@ -192,6 +192,7 @@ class Desk:
         return at_version(self._ids[number], version, *events)
 
 
+@pytest.mark.thorough
 @given(happenings=HAPPENINGS)
 @settings(
     max_examples=60,

@@ -196,17 +196,20 @@ def test_doctor_says_what_is_well_and_what_to_do_about_the_rest(cli: Cli) -> Non
     assert "hunter2" not in away.stdout + away.stderr
     checks = {check["part"]: check for check in json.loads(away.stdout)}
     well = {part for part, check in checks.items() if check["ok"]}
-    assert (well, set(checks) - well) == ({"database", "routing", "model"}, {"queue", "knowledge"})
+    assert (well, set(checks) - well) == ({"database", "access", "routing", "model"}, {"queue", "knowledge"})
     assert "RABBITMQ_URL" in checks["queue"]["advice"]
     assert "offline-rules-1" in checks["model"]["finding"]
     article = cli.folder / "keypad.md"
     article.write_text("# The keypad\n\nHold the inner button.\n", encoding="utf-8")
     assert cli("kb", "import", str(article)).returncode == 0
     healthy = cli("doctor")
-    assert (healthy.returncode, healthy.stdout.count("ok ")) == (0, 5)
+    assert (healthy.returncode, healthy.stdout.count("ok ")) == (0, 6)
     misnamed = cli("doctor", TICKETFLOW_ROUTES_FILE=str(cli.folder / "none.yaml"))
     assert misnamed.returncode == 1
     assert "TICKETFLOW_ROUTES_FILE" in misnamed.stdout
+    unsigned = cli("doctor", TICKETFLOW_TOKEN_SECRET_FILE=str(cli.folder / "none.secret"))
+    assert unsigned.returncode == 1
+    assert "TICKETFLOW_TOKEN_SECRET_FILE" in unsigned.stdout
 
 
 def test_a_terminal_that_cannot_show_a_character_shows_another(cli: Cli) -> None:

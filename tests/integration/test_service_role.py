@@ -8,13 +8,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.support.access import SECRET, bearer
 from tests.support.api import Api
 from tests.support.openai_server import OpenAIServer, running_server
 from tests.support.pipeline import KEY, STEPS, at_work, ended, steps
+from tests.support.postgrest import rest_api
 from tests.support.supabase import as_service
 from tests.support.trails import tables_that_name
 from ticketflow.db.migrate import migrate, pending
 from ticketflow.domain.errors import ConfigurationError
+from ticketflow.domain.roles import Role
 
 
 @pytest.fixture
@@ -23,11 +26,19 @@ async def model() -> AsyncIterator[OpenAIServer]:
         yield server
 
 
-@pytest.fixture
-async def api(project: str, model: OpenAIServer) -> AsyncIterator[Api]:
-    async with at_work(as_service(project), model) as serving:
-        assert await serving.sql("select current_user::text") == [("service_role",)]
-        yield serving
+@pytest.fixture(params=["direct", "rest"])
+async def api(request: pytest.FixtureRequest, project: str, model: OpenAIServer) -> AsyncIterator[Api]:
+    """By a login that takes the role, and through the project's REST interface."""
+    if request.param == "direct":
+        async with at_work(as_service(project), model) as serving:
+            assert await serving.sql("select current_user::text") == [("service_role",)]
+            yield serving
+        return
+    with rest_api(project) as rest:
+        way = {"DATABASE_URL": None, "SUPABASE_URL": rest.url, "SUPABASE_KEY": rest.secret_key}
+        async with at_work(as_service(project), model, token_secret=SECRET, **way) as serving:
+            serving.http.headers.update(bearer(Role.ADMIN))
+            yield serving
 
 
 async def test_a_ticket_goes_from_intake_through_a_replay_to_its_removal(api: Api, project: str) -> None:

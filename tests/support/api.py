@@ -68,8 +68,10 @@ async def served(settings: Settings, database_url: str | None = None) -> AsyncIt
 
     ``database_url`` is the test's own way to the database where the application's may be cut.
     """
-    assert settings.database_url is not None
-    url = database_url or settings.database_url.get_secret_value()
+    url = database_url
+    if url is None:
+        assert settings.database_url is not None
+        url = settings.database_url.get_secret_value()
     async with wiring.connected(settings, auto_migrate=False) as app:
         listener = listening_socket("127.0.0.1", 0)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -9,15 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 
 from tests.support import processes
+from tests.support.access import SECRET, bearer
 from tests.support.processes import Process, clean_environment, http, until
+from tests.support.project import Project
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
+from ticketflow.domain.roles import Role
 from ticketflow.knowledge.library import Library
 from ticketflow.samples import articles
 from ticketflow.services.verify import Verdict, verify
@@ -69,6 +73,8 @@ class Deployment:
     database: psycopg.Connection[Any]
     stack: ExitStack
     running: Start
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What every request to the API carries."""
     address: str = ""
     posted: list[Posted] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -104,7 +110,7 @@ class Deployment:
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return http(method, self.address + path, body, named)
+        return http(method, self.address + path, body, {**self.headers, **named})
 
     def post(self, question: str = QUESTION, marker: str = "", **fields: Any) -> Posted:
         """Take in a ticket like no other."""
@@ -217,12 +223,32 @@ def deployed(
 
     However the test ended, the audit must have nothing to say about what it left behind.
     """
+    servers = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    with _deployed(folder, database_url, servers, model_url, running) as deployment:
+        yield deployment
+
+
+@contextmanager
+def deployed_on(project: Project, folder: Path, model_url: str, running: Start) -> Iterator[Deployment]:
+    """The same on a Supabase project by its address and key, and nothing else: the queue is in the database."""
+    servers = {"SUPABASE_URL": project.url, "SUPABASE_KEY": project.key, "TICKETFLOW_TOKEN_SECRET": SECRET}
+    with _deployed(folder, project.owner_url, servers, model_url, running, bearer(Role.ADMIN)) as deployment:
+        yield deployment
+
+
+@contextmanager
+def _deployed(
+    folder: Path,
+    database_url: str,
+    servers: Mapping[str, str],
+    model_url: str,
+    running: Start,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Deployment]:
     asyncio.run(_fill(database_url))
-    environment = clean_environment(
-        DATABASE_URL=database_url, RABBITMQ_URL=rabbitmq_url, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=model_url
-    )
+    environment = clean_environment(**servers, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=model_url)
     with psycopg.connect(database_url, autocommit=True) as database, ExitStack() as stack:
-        deployment = Deployment(folder, database_url, environment, database, stack, running)
+        deployment = Deployment(folder, database_url, environment, database, stack, running, headers)
         yield deployment
         stack.close()
         if not database.closed:

@@ -22,7 +22,10 @@ STEPS = ["classify", "extract", "research", "draft", "review", "finalize"]
 
 @contextlib.asynccontextmanager
 async def at_work(database_url: str, model: OpenAIServer | None, **given: Any) -> AsyncIterator[Api]:
-    """API and worker in one process, with the sample shop's articles. ``model`` None: the offline rules."""
+    """API and worker in one process, with the sample shop's articles. ``model`` None: the offline rules.
+
+    ``database_url`` is the tests' way to the database, and the application's unless ``given`` says otherwise.
+    """
     settings = settings_for(
         database_url,
         **{
@@ -32,7 +35,7 @@ async def at_work(database_url: str, model: OpenAIServer | None, **given: Any) -
             **given,
         },
     )
-    async with served(settings) as api:
+    async with served(settings, database_url) as api:
         await api.app.library.add(articles())
         async with working(api.app) as work:
             running = asyncio.create_task(work.worker.run(5))

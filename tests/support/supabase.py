@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -28,7 +28,11 @@ create role authenticated nologin noinherit;
 create role service_role nologin noinherit bypassrls;
 create role authenticator login noinherit;
 grant anon, authenticated, service_role to authenticator;
+alter role authenticator set statement_timeout = '8s';
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
 """
+# The time-outs are Supabase's (https://supabase.com/docs/guides/database/postgres/timeouts).
 _PROJECT = f"""
 alter schema public owner to {OWNER};
 grant usage on schema public to anon, authenticated, service_role;
@@ -37,6 +41,16 @@ alter default privileges for role {OWNER} in schema public grant all on sequence
 alter default privileges for role {OWNER} in schema public grant all on functions to anon, authenticated, service_role;
 create publication supabase_realtime;
 alter publication supabase_realtime owner to {OWNER};
+create schema extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
+"""
+# A migration reaches the REST endpoint by itself.
+_DDL_WATCH = """
+create function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql as $$
+begin
+  notify pgrst, 'reload schema';
+end $$;
+create event trigger pgrst_ddl_watch on ddl_command_end execute function extensions.pgrst_ddl_watch();
 """
 
 
@@ -45,26 +59,43 @@ class Supabase:
 
     def __init__(self, server: str) -> None:
         self._server = server
+        self._migrated: str | None = None
+        """A migrated project that the others are cloned from; it goes with the server."""
 
     @contextmanager
     def bare(self) -> Iterator[str]:
         """A project without Ticketflow; the owner's connection string."""
         with services.database(self._server) as url:
-            name = url.rsplit("/", 1)[1].split("?")[0]
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(
-                    sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(OWNER))
-                )
                 for statement in filter(str.strip, _PROJECT.split(";")):
                     connection.execute(statement.encode())
-            yield services.as_role(url, OWNER, "")
+                connection.execute(_DDL_WATCH)
+            yield self._owned(url)
 
     @contextmanager
     def project(self) -> Iterator[str]:
         """A migrated project; the owner's connection string."""
-        with self.bare() as url:
-            asyncio.run(migrate(url))
-            yield url
+        if self._migrated is None:
+            with self.bare() as url, psycopg.connect(self._server, autocommit=True) as connection:
+                asyncio.run(migrate(url))
+                made = f"{_name(url)}_migrated"
+                connection.execute(
+                    sql.SQL("create database {} template {}").format(sql.Identifier(made), sql.Identifier(_name(url)))
+                )
+            self._migrated = made
+        with services.database(self._server, self._migrated) as url:
+            yield self._owned(url)
+
+    def _owned(self, url: str) -> str:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("alter database {} owner to {}").format(sql.Identifier(_name(url)), sql.Identifier(OWNER))
+            )
+        return services.as_role(url, OWNER, "")
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 @contextmanager
@@ -73,6 +104,9 @@ def supabase() -> Iterator[Supabase]:
     with postgres_cluster() as cluster:
         with psycopg.connect(cluster.url, autocommit=True) as connection:
             connection.execute(_ROLES)
+            # Nobody cuts this server's power, and its databases are many and short-lived.
+            connection.execute("alter system set fsync = off")
+            connection.execute("select pg_reload_conf()")
         yield Supabase(cluster.url)
 
 

@@ -197,7 +197,7 @@ async def test_poison_fails_alone() -> None:
     assert isinstance(answers[2], Poison)
     assert answers[:2] + answers[3:] == ["A", "B", "D", "E"]
     assert store.batches[0] == list("abcde")
-    assert store.batches[1:] == [["a"], ["b"], ["c"], ["d"], ["e"]]
+    assert store.batches[1:] == [["a", "b"], ["c", "d", "e"], ["c"], ["d", "e"]]
 
 
 async def test_a_store_that_is_away_for_a_moment_is_waited_for() -> None:

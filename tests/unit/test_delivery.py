@@ -128,7 +128,9 @@ NO_WORKERS = {errors.KeysUnavailable}
 
 def test_every_terminal_and_transient_error_stands_in_the_table() -> None:
     def kinds(root: type[Exception]) -> set[type[Exception]]:
-        return {root} | {kind for child in root.__subclasses__() for kind in kinds(child)}
+        # A room's own kind of one of these, such as the database's, is treated as that one.
+        ours = [child for child in root.__subclasses__() if child.__module__ == errors.__name__]
+        return {root} | {kind for child in ours for kind in kinds(child)}
 
     abstract = {errors.Terminal, errors.Transient, *NO_WORKERS}
     tried = {type(error) for error, _, _ in TABLE}

@@ -71,6 +71,7 @@ SECRETS = [
     ("host=db user=app password=hunter2 dbname=x", None),
     ("postgresql:///x?host=/run/pg&user=a&password=hunter2", None),
     ("Incorrect API key provided: sk-proj-hunter2hunter2_ab.", "Incorrect API key provided: [redacted]."),
+    ("Unregistered API key: sb_secret_hunter2_hunter2-ab.", "Unregistered API key: [redacted]."),
     ("Authorization: Bearer hunter2.hunter2-hunter2", "Authorization: [redacted]"),
     ("authorization: bearer hunter2hunter2", "authorization: [redacted]"),
 ]

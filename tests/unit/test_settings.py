@@ -85,11 +85,76 @@ def test_a_half_set_pair_names_both_halves(monkeypatch: pytest.MonkeyPatch, one:
     assert other in message
 
 
-def test_supabase_needs_its_connection_string(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": SECRET}
-    assert "DATABASE_URL" in refusal(monkeypatch, **pair)
-    monkeypatch.setenv("DATABASE_URL", "postgresql://x.supabase.co/postgres")
-    assert load().supabase_url == "https://x.supabase.co"
+def test_supabase_needs_no_connection_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert (settings.supabase_url, settings.database_url, settings.embedded) == ("https://x.supabase.co", None, False)
+
+
+def test_a_line_break_at_the_end_belongs_to_the_file_and_not_to_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co\n")
+    monkeypatch.setenv("SUPABASE_KEY", f" {SECRET}\r\n")
+    settings = load()
+    assert settings.supabase_url == "https://x.supabase.co"
+    assert settings.supabase_key is not None
+    assert settings.supabase_key.get_secret_value() == SECRET
+
+
+def test_a_key_under_the_name_of_supabases_guides_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", SECRET)
+    line = refusal(monkeypatch, SUPABASE_URL="https://x.supabase.co")
+    assert line.endswith("SUPABASE_KEY is not: set both or neither; is it the value of SUPABASE_SERVICE_ROLE_KEY?")
+
+
+def test_address_and_key_that_are_swapped_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal(monkeypatch, SUPABASE_URL=SECRET, SUPABASE_KEY="https://x.supabase.co")
+    assert line == "SUPABASE_KEY is an address: are SUPABASE_URL and SUPABASE_KEY swapped?"
+
+
+REF, OTHER_REF = "abcdefghijklmnopqrst", "zyxwvutsrqponmlkjihg"
+
+
+@pytest.mark.parametrize(
+    "place", ["postgres:pw@db.{}.supabase.co:5432", "postgres.{}:pw@aws-0-eu-central-1.pooler.supabase.com:6543"]
+)
+def test_a_database_of_another_project_is_refused(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    project = {"SUPABASE_URL": f"https://{REF}.supabase.co", "SUPABASE_KEY": SECRET}
+    line = refusal(monkeypatch, **project, DATABASE_URL=f"postgresql://{place.format(OTHER_REF)}/postgres")
+    assert line == "DATABASE_URL and SUPABASE_URL are of two different Supabase projects"
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{place.format(REF)}/postgres")
+    assert load().database_url is not None
+
+
+def test_a_byte_order_mark_before_the_first_name_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("TICKETFLOW_PORT=8123\n", encoding="utf-8-sig")
+    monkeypatch.chdir(tmp_path)
+    assert load().port == 8123
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("x.supabase.co", "must begin with http:// or https://"),
+        ("postgresql://db.x.supabase.co/postgres", "must begin with http:// or https://"),
+        ("https://", "names no host"),
+        ("https://x.supabase.co:99999", "cannot be one"),
+        ("https://[x", "cannot be one"),
+        ("https://supabase.com/dashboard/project/abcdefghijklmnopqrst", "the address of the dashboard"),
+        ("https://db.x.supabase.co", "the address of the database, which belongs into DATABASE_URL"),
+        ("https://x.supabase.co/rest/v1/", "more than the project's address"),
+        ("https://x.supabase.co/auth/v1", "more than the project's address"),
+        ("https://me:s3cr3t@x.supabase.co", "more than the project's address"),
+        ("https://x.supabase.co?apikey=s3cr3t", "more than the project's address"),
+    ],
+)
+def test_what_is_no_projects_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
+    line = refusal(monkeypatch, SUPABASE_URL=url, SUPABASE_KEY=SECRET)
+    assert line.startswith("SUPABASE_URL ")
+    assert said in line
+    assert "s3cr3t" not in line
 
 
 SUPABASE = {
