@@ -19,13 +19,14 @@ BUILD_REQUIRES := $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproj
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo bench test chaos check lock clean
+.PHONY: help run demo bench test chaos supabase check lock clean
 
 help:
 	@echo 'make run    start Ticketflow here, with nothing else installed: http://127.0.0.1:8000'
 	@echo 'make demo   send the sample tickets through it and show what happens'
 	@echo 'make test   run every test'
 	@echo 'make chaos  break real processes for long (CHAOS_SEED=1 replays, CHAOS_TICKETS=1000)'
+	@echo 'make supabase  run what concerns one against a real, empty Supabase project (docs/SUPABASE.md)'
 	@echo 'make check  format, lint, types, layers'
 	@echo 'make bench  measure it beside LangGraph and DBOS (ARGS="durable-steps --plots plots")'
 	@echo 'make lock   bring the lock files up to pyproject.toml'
@@ -47,6 +48,12 @@ test: .venv/.installed-dev
 # The seed is printed; CHAOS_SEED and CHAOS_TICKETS are read from the environment.
 chaos: .venv/.installed-dev
 	@CHAOS_FORM=long $(BIN)/python -m pytest -v tests/chaos tests/contract/test_stateful.py $(PYTEST_ARGS)
+
+# SUPABASE_URL, SUPABASE_KEY and SUPABASE_DB_URL are read from the environment; without them the stand-in serves. One process:
+# there is one project, and each test empties it.
+supabase: .venv/.installed-dev
+	@CHAOS_FORM=long $(BIN)/python -m pytest -v -n 0 -k "rest or supabase" \
+		tests/contract tests/acceptance/test_supabase.py $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .
