@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.deployment import Deployment, deployed
-from tests.support.gate import Gate
 from tests.support.model import Model
 from tests.support.nursery import Nursery
 from tests.support.processes import until
@@ -47,31 +45,30 @@ def on_node(
         yield own
 
 
-@pytest.fixture
-def gate(on_node: Deployment) -> Iterator[Gate]:
-    with closing(Gate(on_node.database_url)) as made:
-        yield made
-
-
 @pytest.mark.parametrize(
     ("wiped", "sweep_after"), [(False, "3600"), (True, "0.5")], ids=["its messages survive", "the sweeper finds them"]
 )
 def test_a_killed_rabbitmq_delays_tickets_and_loses_none(
-    on_node: Deployment, node: RabbitNode, gate: Gate, model: Model, wiped: bool, sweep_after: str
+    on_node: Deployment, node: RabbitNode, model: Model, wiped: bool, sweep_after: str
 ) -> None:
-    on_node.environment["TICKETFLOW_SWEEP_AFTER_SECONDS"] = sweep_after
+    on_node.environment |= {
+        "TICKETFLOW_SWEEP_AFTER_SECONDS": sweep_after,
+        # However long the node takes to start again.
+        "TICKETFLOW_MODEL_TIMEOUT_SECONDS": "600",
+    }
     on_node.api()
     [worker] = on_node.workers(1, "--concurrency", "5")
-    with gate.closed("draft"):
-        tickets = on_node.post_many(15)
-        gate.caught()
-        until(lambda: on_node.sql("select count(*) from outbox") == [(0,)], 30, "RabbitMQ to have all messages")
-        node.kill()
-        worker.wait_for_event("broker.connection_lost")
-        tickets += on_node.post_many(5)
-        if wiped:
-            node.wipe()
-        node.start()
+    model.faults(held=["draft"])
+    tickets = on_node.post_many(15)
+    until(lambda: model.stats()["in_flight"] == 5, 30, "the worker to have its hands full")
+    until(lambda: on_node.sql("select count(*) from outbox") == [(0,)], 30, "RabbitMQ to have all messages")
+    node.kill()
+    worker.wait_for_event("broker.connection_lost")
+    tickets += on_node.post_many(5)
+    if wiped:
+        node.wipe()
+    node.start()
+    model.faults(held=[])
     on_node.until_completed(tickets)
     on_node.assert_completed_once(tickets)
     model.assert_asked(tickets)
