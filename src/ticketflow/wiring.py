@@ -20,16 +20,13 @@ from ticketflow.broker.relay import POLL_SECONDS as LOOK_SECONDS
 from ticketflow.broker.relay import Relay
 from ticketflow.db.batching import BatchLimits
 from ticketflow.db.commits import Commits
-from ticketflow.db.embedded import EmbeddedPostgres
 from ticketflow.db.gateway import Gateway
 from ticketflow.db.leases import Leases
-from ticketflow.db.migrate import migrate, pending
 from ticketflow.db.outbox import Outbox
-from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Retention
 from ticketflow.db.tallies import Tallies
-from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable, TicketflowError
 from ticketflow.domain.tickets import WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.breaker import Breaker
@@ -45,6 +42,7 @@ from ticketflow.services.intake import Intake
 from ticketflow.services.steer import Steer
 from ticketflow.services.transitions import Transitions
 from ticketflow.settings import Settings
+from ticketflow.store import reached
 from ticketflow.telemetry.metrics import Metrics
 from ticketflow.workflow.routes import load as load_routes
 from ticketflow.workflow.state import Tools
@@ -138,54 +136,6 @@ async def _answers(ping: Coroutine[None, None, None]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """A connection string, and a label without secrets. With none configured the embedded server starts."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value(), "PostgreSQL (DATABASE_URL)"
-        return
-    embedded = EmbeddedPostgres(settings.data_dir)
-    url = await asyncio.to_thread(embedded.start)
-    try:
-        yield url, f"embedded PostgreSQL ({settings.data_dir})"
-    finally:
-        await asyncio.to_thread(embedded.stop)
-
-
-@contextlib.asynccontextmanager
-async def _store(
-    settings: Settings, *, auto_migrate: bool, fill_empty: bool
-) -> AsyncIterator[tuple[Gateway, str, str]]:
-    """The way to the data, a label without secrets, and what would be a better way, if anything: directly where that
-    is possible, for it is quicker."""
-    async with contextlib.AsyncExitStack() as stack:
-        gateway: Gateway
-        advice = ""
-        if settings.over_rest:
-            assert settings.supabase_url is not None
-            assert settings.supabase_key is not None
-            from ticketflow.db import supabase
-
-            label = f"Supabase over REST ({settings.supabase_url})"
-            advice = "with the project's DATABASE_URL beside it every call is quicker (docs/SUPABASE.md)"
-            key = settings.supabase_key.get_secret_value()
-            gateway = await supabase.connect(settings.supabase_url, key, settings.db_pool_size)
-        else:
-            url, label = await stack.enter_async_context(database(settings))
-            if auto_migrate or fill_empty:
-                for migration in await migrate(url, only_empty=not auto_migrate):
-                    log.info("migration.applied", name=migration.name)
-            if missing := await pending(url):
-                raise ConfigurationError(
-                    f"the database is behind by {len(missing)} migrations: run `ticketflow migrate`"
-                )
-            gateway = direct = PostgresGateway(url, settings.db_pool_size)
-            await direct.open()
-            label, advice = label + direct.pooling.label, direct.pooling.advice
-        stack.push_async_callback(gateway.aclose)
-        yield gateway, label, advice
-
-
-@contextlib.asynccontextmanager
 async def connected(
     settings: Settings, *, auto_migrate: bool, fill_empty: bool = False, patience: float = API_PATIENCE_SECONDS
 ) -> AsyncIterator[Application]:
@@ -198,9 +148,8 @@ async def connected(
     metrics = Metrics()
     observer = Measured(metrics)
     async with contextlib.AsyncExitStack() as stack:
-        gateway, database_label, database_advice = await stack.enter_async_context(
-            _store(settings, auto_migrate=auto_migrate, fill_empty=fill_empty)
-        )
+        store = await stack.enter_async_context(reached(settings, auto_migrate=auto_migrate, fill_empty=fill_empty))
+        gateway = store.gateway
         reads, outbox = Reads(gateway), Outbox(gateway)
         rarely = RARELY_OVER_REST if settings.over_rest else 1.0
         broker, broker_label = _broker(settings, gateway, reads, rarely)
@@ -236,8 +185,8 @@ async def connected(
             retention=Retention(gateway),
             tallies=Tallies(gateway),
             rarely=rarely,
-            database_label=database_label,
-            database_advice=database_advice,
+            database_label=store.label,
+            database_advice=store.advice,
             broker_label=broker_label,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from rich.markup import escape
 
-from ticketflow import wiring
+from ticketflow import store, wiring
 from ticketflow.cli.console import counted, fail, out, plain, say_json, with_application
 from ticketflow.db.migrate import migrate as apply
 from ticketflow.db.migrate import pending
@@ -23,7 +23,7 @@ def migrate(settings: Settings, check: bool) -> int:
     async def run() -> int:
         if settings.over_rest:
             return await _check_over_rest(settings, check)
-        async with wiring.database(settings) as (url, label):
+        async with store.database(settings) as (url, label):
             if check:
                 behind = await pending(url)
                 for migration in behind:

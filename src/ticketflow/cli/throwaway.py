@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from ticketflow import wiring
+from ticketflow import store
 from ticketflow.cli.console import err, plain
 from ticketflow.domain.errors import StoreUnavailable
 from ticketflow.settings import Settings
@@ -23,7 +23,7 @@ from ticketflow.settings import Settings
 async def own_server(settings: Settings) -> AsyncIterator[str]:
     """The connection string of a server to make databases on: the configured one, else the embedded one, which is said
     where somebody may expect a Supabase project to be used. Raises ``ConfigurationError`` and ``StoreUnavailable``."""
-    async with wiring.database(settings) as (url, label):
+    async with store.database(settings) as (url, label):
         if settings.over_rest:
             err.print(f"in the {plain(label)}; the Supabase project is left alone")
         yield url
