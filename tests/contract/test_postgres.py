@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import psycopg
 import pytest
 
 from tests.support.proxy import TcpProxy, behind
@@ -60,6 +61,27 @@ async def test_a_task_that_was_cancelled_before_may_still_clean_up(narrow: Postg
         await task
     assert cleaned[0]["total"] == 0
     await narrow.aclose()
+
+
+async def test_a_running_process_waits_for_a_function_that_is_not_to_be_had(
+    narrow: PostgresGateway, database_url: str
+) -> None:
+    # A ticket in hand must not fail for it.
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
+        await owner.execute("alter function ticketflow_stats(jsonb) rename to gone")
+        with pytest.raises(StoreUnavailable, match=r"run `ticketflow migrate`: function ticketflow_stats\(jsonb\)"):
+            await narrow.call("ticketflow_stats", {})
+        await owner.execute("alter function gone(jsonb) rename to ticketflow_stats")
+    assert (await narrow.call("ticketflow_stats", {}))["total"] == 0
+    await narrow.aclose()
+
+
+async def test_a_running_process_waits_for_a_right_that_was_taken_away(database_url: str) -> None:
+    powerless = PostgresGateway(f"{database_url}?options=-c%20role%3Dpg_monitor", 2)
+    await powerless.open()
+    with pytest.raises(StoreUnavailable, match=r"run `ticketflow migrate`: permission denied"):
+        await powerless.call("ticketflow_stats", {})
+    await powerless.aclose()
 
 
 @pytest.fixture

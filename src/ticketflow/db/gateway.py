@@ -9,14 +9,14 @@ class Gateway(Protocol):
     """Calls ``ticketflow_*`` functions.
 
     ``call`` raises ``StoreUnavailable`` when the answer is not known (connection lost, time-out, deadlock: the call may
-    or may not have taken effect) or when nobody is let in until somebody changes something, ``Poison`` when the data
-    itself was refused (nothing took effect), and over a connection ``ConfigurationError`` when the schema is not there.
+    or may not have taken effect) or when nobody is let in until somebody changes something, and ``Poison`` when the
+    data itself was refused (nothing took effect).
     """
 
     async def call(self, function: str, args: Any) -> Any: ...
 
     async def ping(self) -> None:
-        """Raise ``StoreUnavailable`` unless the database answers."""
+        """Raise ``StoreUnavailable`` unless the database answers and lets us call what is ours."""
         ...
 
     async def aclose(self) -> None: ...

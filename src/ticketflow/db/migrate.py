@@ -96,7 +96,7 @@ def _translated(failed: str) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
-        raise ConfigurationError(f"the database user may not make the schema: {one_line(error)}") from error
+        raise ConfigurationError(f"{failed}, for the database user lacks rights: {one_line(error)}") from error
     except psycopg.OperationalError as error:
         raise StoreUnavailable(one_line(error)) from error
     except psycopg.Error as error:

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from ticketflow.db.codec import decoded
 from ticketflow.db.connecting import CONNECT_SECONDS, one_line
 from ticketflow.db.pooling import Pooling, find_out
-from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import Poison, StoreUnavailable, TicketflowError
 from ticketflow.telemetry.boundaries import crossing
 
 CALL_TIMEOUT_SECONDS = 30.0
@@ -63,7 +63,7 @@ class PostgresGateway:
         return None if row is None or row[0] is None else decoded(row[0])
 
     async def ping(self) -> None:
-        await self._fetch(sql.SQL("select 1"), ())
+        await self.call("ticketflow_schema", {})
 
     async def _fetch(self, statement: sql.SQL | sql.Composed, parameters: tuple[Any, ...]) -> Any:
         """The first row. In a task of its own: whoever gives up waiting, for a deadline or a cancellation, is free at
@@ -135,5 +135,7 @@ def _translated(error: psycopg.Error) -> TicketflowError:
     if isinstance(error, _TRANSIENT):
         return StoreUnavailable(one_line(error))
     if isinstance(error, _NOT_MIGRATED):
-        return ConfigurationError(f"the database schema is not ready, run `ticketflow migrate`: {one_line(error)}")
+        # Whether the schema fits was asked at the start. What is gone now may come back, and whoever has a ticket in
+        # hand waits for it.
+        return StoreUnavailable(f"the database schema is not ready, run `ticketflow migrate`: {one_line(error)}")
     return Poison(one_line(error))
