@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -91,6 +92,39 @@ async def test_unless_it_is_known_not_to_have_taken_effect(gateway: SupabaseGate
     api.faults.instead(RATE_LIMITED, times=2)
     await gateway.call("ticketflow_sweep", {"after_ms": 60_000, "limit": 1})
     assert (api.calls["ticketflow_sweep"], api.executed["ticketflow_sweep"]) == (3, 1)
+
+
+async def test_not_before_the_project_wants_to_be_asked(gateway: SupabaseGateway, api: RestApi) -> None:
+    api.faults.instead(RATE_LIMITED)
+    began = time.monotonic()
+    await gateway.call("ticketflow_stats", {})
+    assert time.monotonic() - began >= 1
+
+
+async def test_a_longer_pause_holds_every_call_and_its_callers_are_told(
+    gateway: SupabaseGateway, api: RestApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.faults.instead(Reply(429, b"slow down", ((b"retry-after", b"40"),)))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="asks for fewer requests") as told:
+            await gateway.call("ticketflow_stats", {})
+        assert told.value.retry_after is not None
+        assert 20 < told.value.retry_after.total_seconds() <= 40
+    assert api.calls["ticketflow_stats"] == 1
+    after = time.monotonic() + 40
+    monkeypatch.setattr(supabase, "monotonic", lambda: after)
+    await gateway.call("ticketflow_stats", {})
+
+
+async def test_a_project_is_asked_again_whatever_it_said(
+    gateway: SupabaseGateway, api: RestApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.faults.instead(Reply(429, b"slow down", ((b"retry-after", b"86400"),)))
+    with pytest.raises(StoreUnavailable):
+        await gateway.call("ticketflow_stats", {})
+    after = time.monotonic() + 60
+    monkeypatch.setattr(supabase, "monotonic", lambda: after)
+    await gateway.call("ticketflow_stats", {})
 
 
 async def test_nor_what_found_no_connection(gateway: SupabaseGateway, api: RestApi) -> None:

@@ -22,8 +22,8 @@ from ticketflow.domain.errors import (
     RateLimited,
     TicketflowError,
 )
+from ticketflow.domain.retry_after import retry_after
 from ticketflow.llm.openai import OpenAIModel
-from ticketflow.llm.openai_errors import retry_after
 from ticketflow.llm.port import Usage
 from ticketflow.llm.prices import PriceList
 from ticketflow.llm.tasks import Classification, Draft, Extraction, Review

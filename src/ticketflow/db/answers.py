@@ -7,11 +7,13 @@ has a status and often no code (supabase.com/docs, "HTTP status codes").
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from ticketflow.db.codec import decoded
 from ticketflow.domain.errors import Poison, StoreUnavailable, TicketflowError
+from ticketflow.domain.retry_after import retry_after
 
 
 class PayloadTooLarge(Poison):
@@ -50,7 +52,8 @@ async def check(response: httpx.Response) -> None:
         code, said = _code_and_message(body)
         # Something may repeat to us what we sent, the key among it.
         key = response.request.headers.get("apikey") or "-"
-        raise _error(response.status_code, code, _one_line(said.replace(key, "[redacted]")))
+        wait = retry_after(response.headers, datetime.now(UTC))
+        raise _error(response.status_code, code, _one_line(said.replace(key, "[redacted]")), wait)
     if "json" not in response.headers.get("content-type", ""):
         raise Refused(f"what answers at SUPABASE_URL sends no JSON: is it the project's address? ({_about(response)})")
     try:
@@ -61,7 +64,7 @@ async def check(response: httpx.Response) -> None:
     response.json = lambda **_: answer  # type: ignore[method-assign]
 
 
-def _error(status: int, code: str, said: str) -> TicketflowError:
+def _error(status: int, code: str, said: str, wait: timedelta | None) -> TicketflowError:
     if code == "42501":
         return Refused(
             "SUPABASE_KEY may not do this: it must be the secret (service_role) key; if it is that, "
@@ -72,7 +75,7 @@ def _error(status: int, code: str, said: str) -> TicketflowError:
     if status == 413:
         return PayloadTooLarge("the request is too large for what stands before the Supabase project")
     if status == 429:
-        return NothingDone("the Supabase project asks for fewer requests")
+        return NothingDone("the Supabase project asks for fewer requests", wait)
     if status == 540:
         return Refused("the Supabase project is paused: restore it in the dashboard")
     if code.startswith("PGRST") or code in _UNDEFINED:

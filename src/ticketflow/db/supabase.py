@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
@@ -31,6 +33,12 @@ IDLE_SECONDS = 20.0
 """A connection that was idle for longer is not used again: what stands before a project closes it some day."""
 
 ATTEMPTS = 3
+
+LONGEST_STAY = timedelta(seconds=2)
+"""A pause that the project asks for is waited for up to here; callers are told of a longer one."""
+
+LONGEST_PAUSE = timedelta(minutes=1)
+"""After it the project is asked again, whatever it said."""
 
 _PARAMETERS = {"ticketflow_commit": "changes"}
 """PostgREST takes arguments by name. All functions call theirs ``args``, but for these."""
@@ -72,6 +80,7 @@ class SupabaseGateway:
             AsyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False),
         )
         self._slots = asyncio.Semaphore(connections)
+        self._paused_until = 0.0
         self._reads = frozenset({_SCHEMA})
 
     async def open(self) -> None:
@@ -135,20 +144,34 @@ class SupabaseGateway:
 
     async def _repeated(self, request: Callable[[], _Request], may_repeat: Callable[[BaseException], bool]) -> Any:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(may_repeat),
+            retry=retry_if_exception(lambda error: may_repeat(error) and not _asks_too_long(error)),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.2, max=1),
             reraise=True,
         ):
             with attempt:
+                await self._wait_as_asked()
                 return await self._answered(request())
         raise AssertionError("the last attempt raises")
+
+    async def _wait_as_asked(self) -> None:
+        """The project's limit is one for all calls: whoever met it speaks for the others."""
+        pause = timedelta(seconds=max(0.0, self._paused_until - monotonic()))
+        if pause > LONGEST_STAY:
+            raise NothingDone("the Supabase project asks for fewer requests", pause)
+        if pause:
+            await asyncio.sleep(pause.total_seconds())
 
     async def _answered(self, request: _Request) -> Any:
         """Raises the project's own errors for whatever happens between here and PostgREST."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._slots:
                 return (await request.execute()).data
+        except NothingDone as error:
+            if error.retry_after is not None:
+                pause = min(error.retry_after, LONGEST_PAUSE)
+                self._paused_until = max(self._paused_until, monotonic() + pause.total_seconds())
+            raise
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NothingDone(f"the Supabase project cannot be reached: {_why(error)}") from error
         except (TimeoutError, httpx.TimeoutException) as error:
@@ -185,6 +208,11 @@ def _version_and_reads(schema: Any) -> tuple[int, frozenset[str]]:
         case {"version": int(version), "reads": [*reads]} if all(isinstance(name, str) for name in reads):
             return version, frozenset(reads)
     raise ConfigurationError("what answers at SUPABASE_URL is not Ticketflow's schema: is it the project's address?")
+
+
+def _asks_too_long(error: BaseException) -> bool:
+    asked = error.retry_after if isinstance(error, StoreUnavailable) else None
+    return asked is not None and asked > LONGEST_STAY
 
 
 def _why(error: Exception) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ticketflow.domain.errors import (
@@ -16,6 +15,7 @@ from ticketflow.domain.errors import (
     RateLimited,
     TicketflowError,
 )
+from ticketflow.domain.retry_after import retry_after
 from ticketflow.llm.observe import Outcome
 
 if TYPE_CHECKING:
@@ -97,24 +97,6 @@ def _of_status(error: APIStatusError, secret: str) -> TicketflowError:
     if status == 404:
         return ProviderRefused(f"the provider does not know the model or the address (404): {said}")
     return ModelRefused(f"the provider refuses the request ({status}): {said}")
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """The wait that a provider asks for: ``retry-after-ms``, else ``Retry-After`` (RFC 9110, 10.2.3)."""
-    for name, unit in (("retry-after-ms", timedelta(milliseconds=1)), ("retry-after", timedelta(seconds=1))):
-        text = headers.get(name, "").strip()
-        if not text:
-            continue
-        try:
-            return max(timedelta(0), float(text) * unit)
-        except (ValueError, OverflowError):
-            pass
-        try:
-            due = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
-            continue
-        return max(timedelta(0), (due if due.tzinfo else due.replace(tzinfo=UTC)) - now)
-    return None
 
 
 def _said(error: APIStatusError, secret: str) -> str:
