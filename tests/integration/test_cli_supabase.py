@@ -18,7 +18,7 @@ from tests.support.cli import data_folder
 from tests.support.postgrest import RestApi
 from tests.support.project import Project, stand_in
 from tests.support.supabase import Supabase
-from ticketflow import wiring
+from ticketflow import store
 from ticketflow.cli.main import app
 from ticketflow.db.embedded import EmbeddedPostgres
 
@@ -129,7 +129,7 @@ def test_the_demo_leaves_the_project_alone_and_says_where_it_is(
     run: Run, api: RestApi, folder: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(AlreadyStarted, "url", postgres_server)
-    monkeypatch.setattr(wiring, "EmbeddedPostgres", AlreadyStarted)
+    monkeypatch.setattr(store, "EmbeddedPostgres", AlreadyStarted)
     done = run("demo", "--tickets", "1", "--json")
     assert done.exit_code == 0, done.output
     assert f"embedded PostgreSQL ({folder / 'data'})" in done.stderr
