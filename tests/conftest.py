@@ -147,6 +147,8 @@ def _model() -> Iterator[Model]:
 @pytest.fixture
 def model(_model: Model) -> Iterator[Model]:
     """The model provider, without faults at the start of each test."""
+    # Tests that never look at it use it as well.
+    _model.reset()
     yield _model
     _model.reset()
 

@@ -113,7 +113,7 @@ def test_a_stop_while_the_database_hangs_ends_with_the_grace_period(
     [worker] = wired.workers(1, TICKETFLOW_DRAIN_SECONDS="1")
     model.faults(held=["draft"])
     tickets = wired.post_many(3)
-    until(lambda: model.stats()["in_flight"] == 3, 30, "every draft to be under way")
+    model.until_waiting("draft", 3)
     wire.stall()
     # 45 seconds it took while each call that hung was waited for.
     assert (worker.stop(20), api.stop(20)) == (1, 1)

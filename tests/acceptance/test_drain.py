@@ -34,19 +34,17 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_and_leaves_the_rest(
 
 
 def test_what_is_not_done_when_the_grace_period_ends_goes_on_elsewhere_at_once(
-    deployment: Deployment, gate: Gate, model: Model
+    deployment: Deployment, model: Model
 ) -> None:
     deployment.api()
     [worker] = deployment.workers(1, TICKETFLOW_DRAIN_SECONDS="0", **PATIENT)
-    with gate.closed("research"):
-        tickets = deployment.post_many(5)
-        gate.caught()
-        model.faults(latency_seconds=600)
-    until(lambda: model.stats()["in_flight"] == 5, 30, "every draft to be under way")
-    model.faults(latency_seconds=0)
+    model.faults(held=["draft"])
+    tickets = deployment.post_many(5)
+    model.until_waiting("draft", 5)
     deployment.workers(1, **PATIENT)
     assert worker.stop() == 0
     assert len(worker.events("ticket.released")) == 5
+    model.faults(held=[])
     deployment.until_completed(tickets)
     deployment.assert_completed_once(tickets)
     # Only the step under way is done again.

@@ -30,7 +30,7 @@ def stopped_in_draft(deployment: Deployment, model: Model) -> list[Posted]:
     [worker] = deployment.workers(1)
     model.faults(held=["draft"])
     tickets = deployment.post_many(3)
-    until(lambda: model.stats()["in_flight"] == 3, 30, "every draft to be under way")
+    model.until_waiting("draft", 3)
     worker.kill()
     model.faults(held=[])
     return tickets

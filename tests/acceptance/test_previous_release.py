@@ -42,7 +42,7 @@ def test_the_previous_releases_worker_runs_on_this_schema_and_both_releases_fini
     theirs = deployment.post(assignee="mia")
     model.faults(held=["review"])
     taken = deployment.post()
-    until(lambda: model.stats()["in_flight"] == 1, 30, "the review to be under way")
+    model.until_waiting("review", 1)
     for move in ("assign", "start_work"):
         status, _, answer = deployment.request("POST", f"/tickets/{taken.id}/transitions/{move}", {})
         assert status == 200, answer

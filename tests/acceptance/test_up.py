@@ -80,7 +80,7 @@ def test_after_a_sigkill_with_tickets_in_flight_the_next_start_completes_them(la
         model.faults(latency_seconds=600)
         markers = [f"[[{number}]]" for number in range(8)]
         waiting = [post(url, marker) for marker in markers]
-        until(lambda: model.stats()["in_flight"] == 5, 30, "five tickets to be in flight")
+        model.until_waiting("classify", 5)
         # What the relay has in hand when it dies is held back for half a minute; that is not what is shown here.
         until(lambda: "\noutbox_pending 0.0\n" in http("GET", f"{url}/metrics")[2], 30, "the outbox to be empty")
         process.kill()

@@ -60,7 +60,7 @@ def test_a_killed_rabbitmq_delays_tickets_and_loses_none(
     [worker] = on_node.workers(1, "--concurrency", "5")
     model.faults(held=["draft"])
     tickets = on_node.post_many(15)
-    until(lambda: model.stats()["in_flight"] == 5, 30, "the worker to have its hands full")
+    model.until_waiting("draft", 5)
     until(lambda: on_node.sql("select count(*) from outbox") == [(0,)], 30, "RabbitMQ to have all messages")
     node.kill()
     worker.wait_for_event("broker.connection_lost")

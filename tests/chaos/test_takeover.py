@@ -27,7 +27,7 @@ def in_hand(deployment: Deployment, model: Model) -> Callable[[int, Process], li
         model.faults(held=markers)
         tickets = [deployment.post(marker=marker) for marker in markers]
         until_held_by(deployment, worker, tickets)
-        until(lambda: model.stats()["in_flight"] == count, 30, "the model to be asked")
+        model.until_waiting("classify", count)
         return tickets
 
     return hold
@@ -97,7 +97,7 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing_and_says_so(
         deployment.sql("update leases set expires_at = now()")
     [heir] = deployment.workers(1, TICKETFLOW_LEASE_SECONDS="3600", TICKETFLOW_SWEEP_AFTER_SECONDS="0.2")
     until_held_by(deployment, heir, tickets)
-    until(lambda: model.stats()["in_flight"] == 10, 30, "the model to be asked again")
+    model.until_waiting("classify", 10)
     heir.popen.send_signal(signal.SIGSTOP)
     before = trails(deployment)
     model.faults(held=[])

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.deployment import ASKED, Posted
 from tests.support.openai_server import running_server
-from tests.support.processes import http
+from tests.support.processes import http, until
 
 
 class Model:
@@ -36,6 +36,10 @@ class Model:
         asked = self.stats()["markers"]
         for ticket in tickets:
             assert asked.get(ticket.marker, {}) == dict(Counter(tasks)), ticket
+
+    def until_waiting(self, task: str, calls: int) -> None:
+        """Until so many calls for this task wait for answers that ``faults`` keeps back."""
+        until(lambda: self.stats()["waiting"].get(task, 0) == calls, 30, f"{calls} calls for {task} to wait")
 
     def faults(self, **faults: Any) -> None:
         status, _, answer = http("POST", f"{self._control}/faults", faults)

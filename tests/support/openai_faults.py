@@ -78,6 +78,8 @@ class Stats:
     answered_markers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     total: int = 0
     rejected: int = 0
+    waiting: Counter[str] = field(default_factory=Counter)
+    """Calls of each task whose answer a fault keeps back."""
     in_flight: int = 0
     max_in_flight: int = 0
     connections: set[Any] = field(default_factory=set)
@@ -91,6 +93,7 @@ class Stats:
             "faults": dict(self.faults),
             "markers": {marker: dict(tasks) for marker, tasks in self.markers.items()},
             "answered_markers": {marker: dict(tasks) for marker, tasks in self.answered_markers.items()},
+            "waiting": dict(self.waiting),
             "in_flight": self.in_flight,
             "max_in_flight": self.max_in_flight,
             "connections": len(self.connections),

@@ -20,7 +20,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,18 @@ class OpenAIServer:
         finally:
             stats.in_flight -= 1
 
+    async def _kept_back(self, task: str, markers: Iterable[str]) -> None:
+        waiting = self.stats.waiting
+        waiting[task] += 1
+        try:
+            if self.faults.latency_seconds:
+                await asyncio.sleep(self.faults.latency_seconds)
+            # Whoever lets it go may be another process, over HTTP, or a test that sets the list.
+            while not {task, *markers}.isdisjoint(self.faults.held):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            waiting[task] -= 1
+
     async def _answer(self, request: Request, call: int) -> Response:
         self._check_key(request)
         body = self._read(await request.body())
@@ -108,11 +120,7 @@ class OpenAIServer:
         self.stats.calls[task] += 1
         for marker in markers:
             self.stats.markers[marker][task] += 1
-        if self.faults.latency_seconds:
-            await asyncio.sleep(self.faults.latency_seconds)
-        # Whoever lets it go may be another process, over HTTP, or a test that sets the list.
-        while not {task, *markers}.isdisjoint(self.faults.held):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await self._kept_back(task, markers)
         fault = self.faults.pick(call, task, markers)
         if fault is not None:
             self.stats.faults[fault] += 1
