@@ -6,6 +6,57 @@ create table if not exists schema_migrations (
   applied_at timestamptz not null default clock_timestamp());
 alter table schema_migrations enable row level security;
 
+-- Rights as they should be, for everyone but the owner: as before, and also where row-level security was switched off, or the
+-- schema made anew, which nobody else may use then.
+create or replace function ticketflow_secure() returns void language plpgsql as $$
+declare
+  others  constant text := (
+    select string_agg(name, ', ') from unnest(array['public', 'anon', 'authenticated', 'service_role']) name
+    where name = 'public' or to_regrole(name) is not null);
+  service constant boolean := to_regrole('service_role') is not null;
+  caller  name;
+  ours    record;
+begin
+  for caller in
+    select rolname from pg_roles where rolname in ('authenticated', 'service_role')
+      and not has_schema_privilege(oid, current_schema()::text, 'usage')
+  loop
+    execute format('grant usage on schema %I to %I', current_schema(), caller);
+  end loop;
+  for ours in
+    select c.oid::regclass as name, c.relname, c.relrowsecurity from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = current_schema() and c.relname = any (ticketflow_tables())
+  loop
+    if not ours.relrowsecurity then
+      execute format('alter table %s enable row level security', ours.name);
+    end if;
+    execute format('revoke all on table %s from %s', ours.name, others);
+    if service then
+      execute format('grant %s on table %s to service_role', ticketflow_service_rights(ours.relname), ours.name);
+    end if;
+  end loop;
+  for ours in
+    select s.oid::regclass as name from pg_class s
+    join pg_depend d on d.objid = s.oid and d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+    join pg_class c on c.oid = d.refobjid join pg_namespace n on n.oid = c.relnamespace
+    where s.relkind = 'S' and n.nspname = current_schema() and c.relname = any (ticketflow_tables())
+  loop
+    execute format('revoke all on sequence %s from %s', ours.name, others);
+  end loop;
+  for ours in
+    select p.oid::regprocedure as name, p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = current_schema() and p.proname like 'ticketflow\_%'
+  loop
+    execute format('revoke all on function %s from %s', ours.name, others);
+    if service and ours.proname not in ('ticketflow_secure', 'ticketflow_admit_customers') then
+      execute format('grant execute on function %s to service_role', ours.name);
+    end if;
+  end loop;
+  if to_regrole('authenticated') is not null then
+    perform ticketflow_admit_customers();
+  end if;
+end $$;
+
 -- Columns and rows that a portal shows, and changes of the same as Supabase's Realtime sends them. The customer is named by the
 -- token: app_metadata.customer_id, else sub. The policies ask the claims themselves, so that a signed-in user may call no
 -- function of ours; as json and not jsonb, which would choke on a number that is none of its business.

@@ -266,6 +266,38 @@ async def test_rights_are_put_right_by_the_next_migrate(project: str) -> None:
     assert set(policies) == {(table, "SELECT", "{authenticated}") for table in SHOWN}
 
 
+async def test_rows_that_somebody_stopped_guarding_are_guarded_again_by_the_next_migrate(
+    project: str, trail: UUID
+) -> None:
+    with psycopg.connect(project) as owner:
+        for table in TABLES:
+            owner.execute(f"alter table {table} disable row level security".encode())
+    assert read_by_a_stranger(project) == [(trail,)]
+    assert await migrate(project) == []
+    assert read_by_a_stranger(project) == []
+    unguarded = (
+        "select relname from pg_class where relkind = 'r' and not relrowsecurity and relnamespace = %s::regnamespace"
+    )
+    assert rows(project, unguarded, "public") == []
+
+
+def read_by_a_stranger(url: str) -> list[tuple[Any, ...]]:
+    with acting_as(url, "authenticated", {"sub": "stranger"}) as session:
+        return session.execute("select id from tickets").fetchall()
+
+
+async def test_a_schema_that_was_made_anew_is_open_to_those_who_need_it(project: str) -> None:
+    with psycopg.connect(project) as owner:
+        owner.execute("drop schema public cascade")
+        owner.execute("create schema public")
+    await migrate(project)
+    with acting_as(project, "service_role") as service:
+        assert service.execute("select ticketflow_tickets('{\"limit\": 1}')").fetchone() == ([],)
+    assert read_by_a_stranger(project) == []
+    test_no_role_is_granted_more_on_any_table_column_or_sequence(project)
+    assert published(project) == SHOWN
+
+
 def published(url: str) -> set[str]:
     return {
         name for (name,) in rows(url, "select tablename from pg_publication_tables where pubname = 'supabase_realtime'")
