@@ -144,20 +144,26 @@ async def _apply_missing(
 
 
 async def _refuse_others_tables(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Before the first migration, and not in the middle of them, with half a schema left behind."""
+    """Before the first migration, and not in the middle of them, with half a schema left behind. A table is a type too,
+    so that a type is in its way as well."""
     ours = [name for migration in shipped() for name in _MADE.findall(migration.script)]
     cursor = await connection.execute(
-        """select string_agg(relname, ', ' order by relname) from pg_class
-           where relnamespace = current_schema()::regnamespace and relname = any (%s)
-             and relname <> 'schema_migrations'""",
+        """select string_agg(name, ', ' order by name) from (
+             select relname from pg_class where relnamespace = current_schema()::regnamespace
+             union select typname from pg_type where typnamespace = current_schema()::regnamespace) taken (name)
+           where name = any (%s) and name <> 'schema_migrations'""",
         (ours,),
     )
     row = await cursor.fetchone()
     if row is not None and row[0] is not None:
-        raise ConfigurationError(
-            f"the database has tables with names that Ticketflow needs, and nothing was changed: {row[0]}; "
-            "give it a database of its own, or rename them"
-        )
+        raise _taken(row[0])
+
+
+def _taken(names: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database has tables or types with names that Ticketflow needs, and nothing was changed: {names}; "
+        "give it a database of its own, or rename them"
+    )
 
 
 async def _apply(connection: psycopg.AsyncConnection[Any], migration: Migration) -> None:
@@ -179,9 +185,14 @@ async def _applied(connection: psycopg.AsyncConnection[Any]) -> dict[int, str]:
     applied, such as psql or ``supabase db push``, are taken for those of this release."""
     recorded: dict[int, str] = {}
     cursor = await connection.execute(
-        "select to_regclass('schema_migrations') is not null, to_regprocedure('ticketflow_schema(jsonb)') is not null"
+        """select to_regclass('schema_migrations') is not null, to_regprocedure('ticketflow_schema(jsonb)') is not null,
+                  exists (select from pg_attribute
+                          where attrelid = to_regclass('schema_migrations') and attname = 'checksum')"""
     )
-    on_record, tells = await cursor.fetchone() or (False, False)
+    on_record, tells, by_us = await cursor.fetchone() or (False, False, False)
+    if on_record and not by_us:
+        # Rails, Ecto and others keep theirs under the same name.
+        raise _taken("schema_migrations")
     if on_record:
         cursor = await connection.execute("select number, checksum from schema_migrations")
         recorded = dict(await cursor.fetchall())
