@@ -16,7 +16,7 @@ from tests.support.supabase import GRANTED, OWNER, Supabase, acting_as, as_servi
 from tests.support.trails import TTL, complete, new_ticket, tables_that_name
 from ticketflow.db.commits import Commits
 from ticketflow.db.leases import Leases
-from ticketflow.db.migrate import migrate
+from ticketflow.db.migrate import migrate, shipped
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.retention import Retention
 
@@ -264,6 +264,15 @@ async def test_rights_are_put_right_by_the_next_migrate(project: str) -> None:
     assert published(project) == SHOWN
     policies = rows(project, "select tablename::text, cmd, roles::text from pg_policies")
     assert set(policies) == {(table, "SELECT", "{authenticated}") for table in SHOWN}
+
+
+def test_files_that_something_else_applied_leave_the_same_rights(project_server: Supabase) -> None:
+    with project_server.bare() as project:
+        with psycopg.connect(project) as owner:
+            for migration in shipped():
+                owner.execute(migration.script.encode())
+        test_no_role_is_granted_more_on_any_table_column_or_sequence(project)
+        test_functions_may_be_called_by_service_role_only(project)
 
 
 async def test_rows_that_somebody_stopped_guarding_are_guarded_again_by_the_next_migrate(
