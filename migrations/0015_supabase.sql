@@ -6,6 +6,17 @@ create table if not exists schema_migrations (
   applied_at timestamptz not null default clock_timestamp());
 alter table schema_migrations enable row level security;
 
+-- As before, but of a ticket only what events change: what was sent, and by whom, stays as it was sent.
+create or replace function ticketflow_service_rights(p_table text) returns text language sql immutable as $$
+  select case
+    when p_table = 'schema_migrations' then 'select'
+    when p_table in ('events', 'messages') then 'select, insert'
+    when p_table = 'tickets' then
+      'select, insert, update (status, waiting_for, category, priority, tags, team, lifecycle, assignee, result, error, version,
+                               attempt, excused_attempts, flow_version, started_at, completed_at, updated_at)'
+    else 'select, insert, update, delete' end;
+$$;
+
 -- Rights as they should be, for everyone but the owner: as before, and also where row-level security was switched off, or the
 -- schema made anew, which nobody else may use then.
 create or replace function ticketflow_secure() returns void language plpgsql as $$

@@ -19,10 +19,11 @@ from ticketflow.db.leases import Leases
 from ticketflow.db.migrate import migrate, shipped
 from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.retention import Retention
+from ticketflow.domain.events import DERIVED_COLUMNS, IMMUTABLE_COLUMNS, MUTABLE_COLUMNS
 
 ROWS = {"select", "insert", "update", "delete"}
 TABLES: dict[str, set[str]] = {
-    "tickets": {"select", "insert", "update"},
+    "tickets": {"select", "insert"},
     "ticket_words": ROWS,
     "marks": ROWS,
     "tallies": ROWS,
@@ -44,7 +45,9 @@ TABLES: dict[str, set[str]] = {
     "tokens": ROWS,
     "schema_migrations": {"select"},
 }
-"""What service_role may do with each. Signed-in customers read columns of the first three, and that is all."""
+"""What service_role may do with whole rows of each. Signed-in customers read columns of three, and that is all."""
+SENT = IMMUTABLE_COLUMNS | {"id", "created_at"}
+"""Of a ticket's columns, those that nothing changes after its creation."""
 SHOWN = {"tickets", "events", "messages"}
 OWNERS_ALONE = {"ticketflow_secure", "ticketflow_admit_customers"}
 FINAL = ("events", "messages")
@@ -119,7 +122,18 @@ def test_no_role_is_granted_more_on_any_table_column_or_sequence(project: str) -
         "left join pg_roles r on r.oid = a.grantee "
         "where c.relnamespace = current_schema()::regnamespace",
     )
-    assert set(columns) == {("authenticated", table, "select") for table in SHOWN}
+    shown = {("authenticated", table, "select") for table in SHOWN}
+    assert set(columns) == shown | {("service_role", "tickets", "update")}
+
+
+def test_of_a_ticket_service_role_changes_what_events_change_and_not_what_was_sent(project: str) -> None:
+    changed = set()
+    with acting_as(project, "service_role") as session:
+        for column in IMMUTABLE_COLUMNS | MUTABLE_COLUMNS | DERIVED_COLUMNS:
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"update tickets set {column} = {column} where false".encode())
+                changed.add(column)
+    assert changed == (MUTABLE_COLUMNS | DERIVED_COLUMNS) - SENT
 
 
 def test_functions_may_be_called_by_service_role_only(project: str) -> None:
