@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from tests.support.api import settings_for
 from ticketflow.bench import five_calls, tokens
 from ticketflow.bench.counting_endpoint import CountingEndpoint
 from ticketflow.bench.frame import Bench, Plan
+from ticketflow.domain.errors import ConfigurationError
 from ticketflow.llm.openai import OpenAIModel
 from ticketflow.llm.port import Question
 from ticketflow.llm.prices import PriceList
@@ -51,6 +53,12 @@ async def test_a_request_is_counted_whole_and_a_repeated_beginning_as_cached(
     assert first.usage.output_tokens == vocabulary.count(first.answer.model_dump_json())
     assert [call.cached for call in endpoint.calls] == [0, expected - 9 - (expected - 9) % 128]
     assert second.usage.cost_micro_usd < first.usage.cost_micro_usd
+
+
+def test_the_vocabulary_is_a_package_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rs_bpe.bpe", None)
+    with pytest.raises(ConfigurationError, match=r"needs rs_bpe.*, which is not installed: pip install"):
+        CountingEndpoint()
 
 
 async def test_the_anchor_is_shown_everything_that_came_before(asked: tuple[CountingEndpoint, OpenAIModel]) -> None:

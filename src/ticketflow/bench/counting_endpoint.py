@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ticketflow.bench.five_calls import Final
+from ticketflow.bench.frame import of_development
 from ticketflow.llm.offline import OfflineModel
 from ticketflow.llm.port import Question
 from ticketflow.llm.tasks import Classification, Draft, Extraction, Review, TaskName, Triage
@@ -55,7 +56,8 @@ class CountingEndpoint:
     """``url`` is the base URL for a client; ``calls`` are those so far."""
 
     def __init__(self) -> None:
-        from rs_bpe.bpe import openai
+        with of_development():
+            from rs_bpe.bpe import openai
 
         self.url = ""
         self.calls: list[Call] = []
