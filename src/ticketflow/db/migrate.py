@@ -162,7 +162,7 @@ async def _refuse_others_tables(connection: psycopg.AsyncConnection[Any]) -> Non
 def _taken(names: str) -> ConfigurationError:
     return ConfigurationError(
         f"the database has tables or types with names that Ticketflow needs, and nothing was changed: {names}; "
-        "give it a database of its own, or rename them"
+        "give it a database of its own, or rename them; where psql applied some of the migrations, go on with psql"
     )
 
 
