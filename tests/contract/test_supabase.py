@@ -285,7 +285,9 @@ async def refusal(url: str, key: str) -> str:
 
 
 async def test_a_start_stops_at_a_key_that_is_refused(api: RestApi) -> None:
-    assert await refusal(api.url, "sb_secret_of_another_project") == "SUPABASE_KEY is refused: Invalid API key"
+    assert await refusal(api.url, "sb_secret_of_another_project") == (
+        "SUPABASE_KEY is refused: Invalid API key (is it of the project at SUPABASE_URL, and still there?)"
+    )
     forged = api.token({"role": "service_role"}, "another secret of the tests, long enough")
     assert (await refusal(api.url, forged)).startswith("SUPABASE_KEY is refused")
 
@@ -296,7 +298,10 @@ async def test_a_start_stops_at_a_key_that_is_refused(api: RestApi) -> None:
         (PAUSED, "the Supabase project is paused: restore it in the dashboard"),
         (PAGE, "what answers at SUPABASE_URL sends no JSON: is it the project's address? (200, 'text/html')"),
         (Reply(404, PAGE.body, PAGE.headers), f"{NO_PROJECT}: it says 404"),
-        (faults.redirect("https://elsewhere.example/"), f"{NO_PROJECT}: it says 307"),
+        (
+            faults.redirect("https://elsewhere.example/"),
+            f"{NO_PROJECT}: it says 307, and points to https://elsewhere.example/",
+        ),
     ],
     ids=["paused", "a page", "no such page", "redirected"],
 )

@@ -53,7 +53,13 @@ async def check(response: httpx.Response) -> None:
         # Something may repeat to us what we sent, the key among it.
         key = response.request.headers.get("apikey") or "-"
         wait = retry_after(response.headers, datetime.now(UTC))
-        raise _error(response.status_code, code, _one_line(said.replace(key, "[redacted]")), wait)
+        error = _error(response.status_code, code, _one_line(said.replace(key, "[redacted]")), wait)
+        if response.has_redirect_location:
+            # Such as from http:// to https://. Nothing is followed: the key would go with it.
+            error = Refused(
+                f"{error}, and points to {_one_line(response.headers['location'].replace(key, '[redacted]'))}"
+            )
+        raise error
     if "json" not in response.headers.get("content-type", ""):
         raise Refused(f"what answers at SUPABASE_URL sends no JSON: is it the project's address? ({_about(response)})")
     try:
@@ -71,7 +77,9 @@ def _error(status: int, code: str, said: str, wait: timedelta | None) -> Ticketf
             f"`ticketflow migrate` grants what is missing: {said}"
         )
     if status == 401:
-        return Refused(f"SUPABASE_KEY is refused{_quoted(said)}")
+        return Refused(
+            f"SUPABASE_KEY is refused{_quoted(said)} (is it of the project at SUPABASE_URL, and still there?)"
+        )
     if status == 413:
         return PayloadTooLarge("the request is too large for what stands before the Supabase project")
     if status == 429:
