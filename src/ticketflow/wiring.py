@@ -26,7 +26,7 @@ from ticketflow.db.outbox import Outbox
 from ticketflow.db.reads import Reads
 from ticketflow.db.retention import Retention
 from ticketflow.db.tallies import Tallies
-from ticketflow.domain.errors import BrokerUnavailable, StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable, TicketflowError
 from ticketflow.domain.tickets import WaitingFor
 from ticketflow.knowledge.library import Library
 from ticketflow.llm.breaker import Breaker
@@ -194,6 +194,21 @@ async def connected(
 def check_access(settings: Settings) -> None:
     """Raises ``ConfigurationError`` when the secret for tokens cannot be used."""
     configured_secret(settings)
+
+
+async def check_users_keys(settings: Settings) -> None:
+    """Raises ``ConfigurationError`` when no token of the Supabase project's users would be accepted, and
+    ``KeysUnavailable`` when that cannot be told."""
+    from ticketflow.access.supabase import public_keys
+
+    if settings.supabase_url is None or settings.supabase_jwt_secret is not None:
+        return
+    async with contextlib.aclosing(public_keys(settings.supabase_url)) as keys:
+        if not await keys.usable():
+            raise ConfigurationError(
+                "the project has no public keys, so its users' tokens are refused: set SUPABASE_JWT_SECRET to its "
+                "legacy JWT secret, or make a signing key in the dashboard"
+            )
 
 
 def access(app: Application) -> contextlib.AbstractAsyncContextManager[Access]:

@@ -141,7 +141,9 @@ def test_doctor_speaks_of_what_is_configured(run: Run, api: RestApi) -> None:
     api.stop()
     done = run("doctor", "--json")
     api.start()
-    database = json.loads(done.stdout)[0]
+    database, access, *_ = json.loads(done.stdout)
     assert (done.exit_code, database["part"], database["ok"]) == (1, "database", False)
     assert "cannot be reached" in database["finding"]
     assert database["advice"] == "check SUPABASE_URL, and in the dashboard that the project runs"
+    assert (access["part"], access["ok"]) == ("access", True)
+    assert access["advice"].startswith(f"the issuer's keys cannot be had at {api.url}/")

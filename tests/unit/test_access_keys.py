@@ -12,7 +12,9 @@ import pytest
 from tests.support.clock import Clock
 from tests.support.issuer import JWKS_PATH, Issuer, Key, running_issuer
 from ticketflow.access.key_set import KeySet
-from ticketflow.domain.errors import KeysUnavailable
+from ticketflow.domain.errors import ConfigurationError, KeysUnavailable
+from ticketflow.settings import Settings
+from ticketflow.wiring import check_users_keys
 
 ONE, TWO = Key("ES256", "one"), Key("RS256", "two")
 
@@ -132,3 +134,20 @@ async def test_only_keys_that_can_be_used_safely_are_taken(keys: KeySet, issuer:
     assert await keys.key("edwards") is not None
     for refused in ("weak", "alg", "hmac-alg", "use", "curve", "broken", "shared", ""):
         assert await keys.key(refused) is None, refused
+
+
+async def test_whether_users_can_be_told_is_known_before_any_comes(issuer: Issuer) -> None:
+    values = {"SUPABASE_URL": issuer.url, "SUPABASE_KEY": "sb_secret_1"}
+    await check_users_keys(settings_of(**values))
+    issuer.keys = []
+    with pytest.raises(ConfigurationError, match=r"no public keys.*: set SUPABASE_JWT_SECRET"):
+        await check_users_keys(settings_of(**values))
+    issuer.status = 500
+    with pytest.raises(KeysUnavailable):
+        await check_users_keys(settings_of(**values))
+    await check_users_keys(settings_of(**values, SUPABASE_JWT_SECRET="s" * 32))
+    assert issuer.fetches == 3
+
+
+def settings_of(**values: str) -> Settings:
+    return Settings(_env_file=None, **values)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from typing import Protocol
 from ticketflow.access import own_tokens, supabase
 from ticketflow.access.acting import narrowed
 from ticketflow.access.claims import unverified_issuer
-from ticketflow.access.key_set import KeySet
 from ticketflow.access.own_tokens import OwnTokens
 from ticketflow.access.rates import IntakeLimits
 from ticketflow.access.revocations import Revocations
@@ -76,7 +75,7 @@ async def configured(settings: Settings, gateway: Gateway) -> AsyncIterator[Acce
             verifiers[own_tokens.ISSUER] = OwnTokens(secret, Revocations(Tokens(gateway)))
         if settings.supabase_url is not None:
             issuer = supabase.issuer(settings.supabase_url)
-            keys = KeySet(f"{issuer}/.well-known/jwks.json")
+            keys = supabase.public_keys(settings.supabase_url)
             stack.push_async_callback(keys.aclose)
             shared = settings.supabase_jwt_secret
             verifiers[issuer] = SupabaseTokens(issuer, keys, shared.get_secret_value().encode() if shared else None)

@@ -58,6 +58,13 @@ class KeySet:
             raise KeysUnavailable("the issuer's keys cannot be had")
         return found
 
+    async def usable(self) -> bool:
+        """Whether the issuer has any key. Raises ``KeysUnavailable`` when it cannot be asked."""
+        await asyncio.shield(self._asked())
+        if self._failed:
+            raise KeysUnavailable(f"the issuer's keys cannot be had at {self._url}")
+        return bool(self._keys)
+
     async def aclose(self) -> None:
         if self._asking is not None:
             self._asking.cancel()

@@ -17,6 +17,10 @@ def issuer(supabase_url: str) -> str:
     return f"{supabase_url.rstrip('/')}/auth/v1"
 
 
+def public_keys(supabase_url: str) -> KeySet:
+    return KeySet(f"{issuer(supabase_url)}/.well-known/jwks.json")
+
+
 class SupabaseTokens:
     """Verifies them, by the project's public keys, and by its legacy shared secret where one is configured."""
 

@@ -51,7 +51,7 @@ async def examine(settings: Settings) -> list[Check]:
         else:
             database = Check("database", True, app.database_label, app.database_advice)
             checks = [database, await _queue(app), await _knowledge(app)]
-    return [*checks, _access(settings), _rules(settings), await _model(settings)]
+    return [*checks, await _access(settings), _rules(settings), await _model(settings)]
 
 
 def _advice(settings: Settings, error: TicketflowError) -> str:
@@ -82,11 +82,16 @@ async def _knowledge(app: Application) -> Check:
     return Check("knowledge", True, counted(found, "article") if found < 1000 else "at least 1000 articles")
 
 
-def _access(settings: Settings) -> Check:
+async def _access(settings: Settings) -> Check:
     try:
         wiring.check_access(settings)
     except ConfigurationError as error:
         return _ill("access", error, "")
+    try:
+        await wiring.check_users_keys(settings)
+    except TicketflowError as error:
+        # Ticketflow's own tokens do without.
+        return Check("access", True, settings.access_label, str(error))
     return Check("access", True, settings.access_label)
 
 
