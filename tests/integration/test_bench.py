@@ -174,7 +174,7 @@ def test_a_package_of_development_that_is_missing_is_named(cli: Cli) -> None:
     unanchored = cli.shell("$PYTHON without.py dbos bench durable-steps --rounds 1")
     [row] = json.loads(unanchored.stdout)["rows"]
     assert (unanchored.returncode, row["row"]) == (1, "durable-steps")
-    assert "needs dbos, which is not installed: pip install 'ticketflow[dev]'" in row["error"]
+    assert "needs dbos, which is not installed: pip install '.[dev]' in a checkout" in row["error"]
     assert "Traceback" not in unanchored.stderr
 
 

@@ -116,5 +116,5 @@ def of_development() -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"the benchmark needs {error.name}, which is not installed: pip install 'ticketflow[dev]'"
+            f"the benchmark needs {error.name}, which is not installed: pip install '.[dev]' in a checkout"
         ) from error

