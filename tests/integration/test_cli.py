@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli import Cli, assert_one_line, data_folder
 from tests.support.trails import new_ticket
+from ticketflow.api.models import BatchItem
 from ticketflow.db.commits import Commits
 from ticketflow.db.migrate import shipped
 from ticketflow.db.postgres import PostgresGateway
@@ -70,6 +71,7 @@ def test_arguments_are_named_in_one_way_and_flags_are_plain(cli: Cli) -> None:
     assert not any(word.islower() for usage in usages for word in re.findall(r"[{\[(]+(\w+)[}\])]", usage)), usages
     assert "--no-worker" in helps[1].stdout
     assert "True" not in helps[1].stdout
+    assert all(re.search(rf"\b{column}\b", helps[2].stdout) for column in BatchItem.model_fields)
     assert "..." not in helps[0].stdout.split("Commands:")[1]
 
 

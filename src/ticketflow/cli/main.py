@@ -161,6 +161,7 @@ def submit(
         tags                         separated by ; (JSON: a list)
         channel                      api, web, email, chat or phone
         metadata                     a JSON object
+        assignee                     who has it; the pipeline then only suggests
         idempotency_key              names the request; else its content does
     """
     from ticketflow.cli.submit import submit as run
