@@ -27,7 +27,7 @@ from tests.support.project import Project, stand_in
 from tests.support.supabase import Supabase, as_service
 from tests.support.trails import creation, new_ticket
 from ticketflow.db import supabase
-from ticketflow.db.answers import Refused
+from ticketflow.db.answers import NothingDone, Refused
 from ticketflow.db.batching import BatchLimits
 from ticketflow.db.commits import Commits
 from ticketflow.db.migrate import shipped
@@ -125,6 +125,16 @@ async def test_a_project_is_asked_again_whatever_it_said(
     after = time.monotonic() + 60
     monkeypatch.setattr(supabase, "monotonic", lambda: after)
     await gateway.call("ticketflow_stats", {})
+
+
+async def test_who_waits_for_a_connection_meanwhile_asks_for_no_more(gateway: SupabaseGateway, api: RestApi) -> None:
+    api.faults.instead(Reply(429, b"slow down", ((b"retry-after", b"40"),)), times=None)
+    with api.faults.held("ticketflow_stats") as hold:
+        calls = [asyncio.create_task(gateway.call("ticketflow_stats", {})) for _ in range(24)]
+        await asyncio.to_thread(hold.arrived, 4)
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} == {NothingDone}
+    assert api.calls["ticketflow_stats"] == 4
 
 
 async def test_nor_what_found_no_connection(gateway: SupabaseGateway, api: RestApi) -> None:

@@ -150,7 +150,6 @@ class SupabaseGateway:
             reraise=True,
         ):
             with attempt:
-                await self._wait_as_asked()
                 return await self._answered(request())
         raise AssertionError("the last attempt raises")
 
@@ -166,18 +165,24 @@ class SupabaseGateway:
         """Raises the project's own errors for whatever happens between here and PostgREST."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._slots:
-                return (await request.execute()).data
-        except NothingDone as error:
-            if error.retry_after is not None:
-                pause = min(error.retry_after, LONGEST_PAUSE)
-                self._paused_until = max(self._paused_until, monotonic() + pause.total_seconds())
-            raise
+                return await self._sent(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NothingDone(f"the Supabase project cannot be reached: {_why(error)}") from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise StoreUnavailable("the Supabase project did not answer in time") from error
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"the connection to the Supabase project was lost: {_why(error)}") from error
+
+    async def _sent(self, request: _Request) -> Any:
+        # Only now, with a connection in hand: others may have been told to wait while this one waited for it.
+        await self._wait_as_asked()
+        try:
+            return (await request.execute()).data
+        except NothingDone as error:
+            if error.retry_after is not None:
+                pause = min(error.retry_after, LONGEST_PAUSE)
+                self._paused_until = max(self._paused_until, monotonic() + pause.total_seconds())
+            raise
 
 
 async def connect(url: str, key: str, connections: int = 8) -> SupabaseGateway:
