@@ -120,8 +120,9 @@ async def test_a_project_is_asked_again_whatever_it_said(
     gateway: SupabaseGateway, api: RestApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.faults.instead(Reply(429, b"slow down", ((b"retry-after", b"86400"),)))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as told:
         await gateway.call("ticketflow_stats", {})
+    assert told.value.retry_after == supabase.LONGEST_PAUSE
     after = time.monotonic() + 60
     monkeypatch.setattr(supabase, "monotonic", lambda: after)
     await gateway.call("ticketflow_stats", {})

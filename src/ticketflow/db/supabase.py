@@ -180,8 +180,8 @@ class SupabaseGateway:
             return (await request.execute()).data
         except NothingDone as error:
             if error.retry_after is not None:
-                pause = min(error.retry_after, LONGEST_PAUSE)
-                self._paused_until = max(self._paused_until, monotonic() + pause.total_seconds())
+                error.retry_after = min(error.retry_after, LONGEST_PAUSE)
+                self._paused_until = max(self._paused_until, monotonic() + error.retry_after.total_seconds())
             raise
 
 
