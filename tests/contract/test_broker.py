@@ -306,6 +306,30 @@ async def test_a_take_that_was_under_way_leaves_nothing_with_a_consumer_that_is_
         assert connection.execute("select consumer from queue_messages").fetchall() == [(None,)]
 
 
+@pytest.mark.parametrize("function", ["ticketflow_queue_take", "ticketflow_queue_beat"])
+async def test_a_call_that_is_not_answered_does_not_keep_the_signs_of_life_back(
+    monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    monkeypatch.setattr("ticketflow.broker.embedded.LEAST_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("ticketflow.broker.embedded.PAUSE_WITHOUT_STORE", 0.01)
+    stalled, beaten, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Stalling:
+        async def call(self, called: str, args: Any) -> Any:
+            if called == function and not stalled.is_set():
+                stalled.set()
+                await over.wait()
+            if called == "ticketflow_queue_beat" and stalled.is_set():
+                beaten.set()
+            return []
+
+    async with EmbeddedBroker(cast(Gateway, Stalling()), timedelta(milliseconds=60)).consume(1):
+        try:
+            await asyncio.wait_for(beaten.wait(), WAIT)
+        finally:
+            over.set()
+
+
 async def test_silence_is_noticed_within_the_time_that_was_promised(gateway: PostgresGateway) -> None:
     promised = timedelta(seconds=30)
     async with EmbeddedBroker(gateway, promised).consume(1) as consumer:

@@ -296,3 +296,30 @@ async def test_a_ticket_whose_store_went_away_is_given_back_and_no_worker_counts
     assert (away.refusals, seen.lost, seen.retries, seen.ended) == (0, 0, [], [])
     assert (await reads.wakers(ticket_id))["outbox"] == 1
     assert (await claimed(others, ticket_id)).takeovers == 0
+
+
+class Stalling(Away):
+    """A gateway that never answers the first heartbeat."""
+
+    def __init__(self, gateway: PostgresGateway) -> None:
+        super().__init__(gateway, 0)
+        self.beats = 0
+
+    async def call(self, function: str, args: Any) -> Any:
+        if function == "ticketflow_keep_leases":
+            self.beats += 1
+            if self.beats == 1:
+                await asyncio.Event().wait()
+        return await super().call(function, args)
+
+
+async def test_a_heartbeat_that_is_not_answered_does_not_keep_the_next_one_back(
+    commits: Commits, gateway: PostgresGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "LEAST_BEAT_SECONDS", 0.02)
+    message, stalling, go_on = OneMessage(await new_ticket(commits)), Stalling(gateway), asyncio.Event()
+    async with working(stalling, message, OneStep(hold=go_on), Seen(), BEAT), asyncio.timeout(10):
+        while stalling.beats < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        go_on.set()
+        assert await message.settled == "ack"

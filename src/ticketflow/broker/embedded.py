@@ -29,6 +29,11 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.25
 """How soon a message of another process is noticed; those of this process are noticed at once."""
 
+LEAST_BEAT_SECONDS = 1.0
+"""How long an answer is waited for at least, however soon a consumer counts as gone."""
+
+PAUSE_WITHOUT_STORE = 1.0
+"""Seconds between two tries while the database is away."""
 
 QUIET_SECONDS = 10.0
 """How long a consumer without a message goes on looking as often as while messages come."""
@@ -204,12 +209,12 @@ class EmbeddedConsumer:
                 away = True
                 # A lost answer may have left messages in our name that we never saw: the next beat gives them back.
                 next_beat = loop.time()
-                await asyncio.sleep(1)
+                await asyncio.sleep(PAUSE_WITHOUT_STORE)
                 continue
             except Exception:
                 # The outermost loop of the consumer: were it to end, the worker would wait for ever and say nothing.
                 log.exception("broker.consumer_failed")
-                await asyncio.sleep(1)
+                await asyncio.sleep(PAUSE_WITHOUT_STORE)
                 continue
             if away:
                 log.info("broker.back")
@@ -228,7 +233,7 @@ class EmbeddedConsumer:
             look.start_again()
 
     async def _beat(self) -> None:
-        freed = await self._gateway.call(
+        freed = await self._answer(
             "ticketflow_queue_beat",
             {
                 "consumer": self._id,
@@ -238,6 +243,14 @@ class EmbeddedConsumer:
         )
         if freed:
             self._start_again()
+
+    async def _answer(self, function: str, args: dict[str, Any]) -> Any:
+        """A call that hangs must not keep the next sign of life back: to the others we would be gone."""
+        try:
+            async with asyncio.timeout(max(self.beat_every.total_seconds(), LEAST_BEAT_SECONDS)):
+                return await self._gateway.call(function, args)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
 
     async def _take(self) -> bool:
         """Whether there were any messages."""
@@ -250,7 +263,7 @@ class EmbeddedConsumer:
         if not room and not done:
             return False
         begin_at = {lane: first for lane in room if (first := self._looks[lane].begin_at()) is not None}
-        rows = await self._gateway.call(
+        rows = await self._answer(
             "ticketflow_queue_take", {"consumer": self._id, "done": done, "lanes": room, "from": begin_at}
         )
         self._done.difference_update(done)

@@ -42,6 +42,9 @@ log = structlog.get_logger()
 PAUSE_WITHOUT_STORE = 1.0
 """Seconds before a message goes back when the database is away: it would only come again at once."""
 
+LEAST_BEAT_SECONDS = 1.0
+"""How long a heartbeat is waited for at least, however short the lease."""
+
 
 class Graph(Protocol):
     """The compiled graph, as far as the worker needs it."""
@@ -302,7 +305,13 @@ class Worker:
             if not held:
                 continue
             try:
-                lost = await self._parts.leases.extend([run.lease for _, run in held])
+                async with asyncio.timeout(max(every, LEAST_BEAT_SECONDS)):
+                    lost = await self._parts.leases.extend([run.lease for _, run in held])
+            except TimeoutError:
+                # One call that hangs must not cost the leases. It has used up the time until the next.
+                log.warning("lease.not_extended", error="no answer in time")
+                self._look_at_leases.set()
+                continue
             except StoreUnavailable as error:
                 log.warning("lease.not_extended", error=str(error))
                 continue
