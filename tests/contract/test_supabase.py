@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -26,6 +28,8 @@ from tests.support.postgrest.faults import (
 from tests.support.project import Project, stand_in
 from tests.support.supabase import Supabase, as_service
 from tests.support.trails import creation, new_ticket
+from ticketflow.broker.embedded import EmbeddedBroker
+from ticketflow.broker.messages import Message
 from ticketflow.db import supabase
 from ticketflow.db.answers import NothingDone, Refused
 from ticketflow.db.batching import BatchLimits
@@ -35,7 +39,10 @@ from ticketflow.db.postgres import PostgresGateway
 from ticketflow.db.reads import Reads
 from ticketflow.db.supabase import SupabaseGateway, connect
 from ticketflow.domain.change import Applied
-from ticketflow.domain.errors import ConfigurationError, Poison, StoreUnavailable
+from ticketflow.domain.errors import ConfigurationError, PayloadTooLarge, Poison, StoreUnavailable
+from ticketflow.domain.routing import Lane
+from ticketflow.knowledge.articles import build
+from ticketflow.knowledge.library import Library
 
 TRANSIENT = {
     "dropped": DROPPED,
@@ -183,6 +190,21 @@ async def test_a_batch_too_large_for_what_stands_before_the_project_goes_in_part
     changes = [creation(body=f"{number} " + "x" * 5000) for number in range(12)]
     outcomes = await asyncio.gather(*map(Commits(gateway).apply, changes))
     assert outcomes == [Applied(1, repeated=False)] * 12
+
+
+async def test_so_do_articles_and_messages(gateway: SupabaseGateway, api: RestApi) -> None:
+    api.faults.largest_body = 20_000
+    library, broker = Library(gateway), EmbeddedBroker(gateway, timedelta(seconds=30))
+    articles = [build({"id": f"otter-{number}", "title": "Otter", "body": "x" * 3000}, "here") for number in range(12)]
+    assert await library.add(articles) == 12
+    assert await library.count() == 12
+    now = datetime.now(UTC)
+    before = await broker.depths()
+    headers = {"tracestate": "x" * 3000}
+    await broker.publish([Message(Lane.HIGH, uuid4(), "new", now, headers) for _ in range(12)])
+    assert (await broker.depths())[Lane.HIGH] - before[Lane.HIGH] == 12
+    with pytest.raises(PayloadTooLarge, match=r"^article heron: the request is too large"):
+        await library.add([build({"id": "heron", "title": "Heron", "body": "x" * 30_000}, "here")])
 
 
 async def test_one_that_is_too_large_alone_is_refused_alone(gateway: SupabaseGateway, api: RestApi) -> None:

@@ -44,6 +44,7 @@ TABLE: list[tuple[Exception, int, Decision]] = [
     # What nobody can fix fails at once.
     (errors.ModelRefused("x"), 1, FailPermanently("model_refused")),
     (errors.Poison("x"), 1, FailPermanently("poison")),
+    (errors.PayloadTooLarge("x"), 1, FailPermanently("poison")),
     (errors.ConfigurationError("x"), 1, FailPermanently("configuration")),
     (errors.ProviderRefused("x"), 1, FailPermanently("model_refused")),
     # What time may fix is tried again, later each time, and not for ever.

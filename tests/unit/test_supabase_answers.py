@@ -6,8 +6,8 @@ import httpx
 import orjson
 import pytest
 
-from ticketflow.db.answers import NothingDone, PayloadTooLarge, Refused, UnknownFunction, check
-from ticketflow.domain.errors import Poison, StoreUnavailable, TicketflowError
+from ticketflow.db.answers import NothingDone, Refused, UnknownFunction, check
+from ticketflow.domain.errors import PayloadTooLarge, Poison, StoreUnavailable, TicketflowError
 
 JSON = "application/json; charset=utf-8"
 PAGE = b"<html><body>502 Bad Gateway: s3cr3t</body></html>"

@@ -17,6 +17,7 @@ import structlog
 from ticketflow.broker.inbox import Inbox
 from ticketflow.broker.messages import Message, readable
 from ticketflow.broker.port import Consumer, Delivery
+from ticketflow.db.batching import in_parts
 from ticketflow.db.codec import milliseconds
 from ticketflow.db.gateway import Gateway
 from ticketflow.db.looks import by_number
@@ -62,10 +63,13 @@ class EmbeddedBroker:
         ]
         try:
             with crossing("broker publish"):
-                await self._gateway.call("ticketflow_queue_put", {"messages": rows})
+                await in_parts(rows, self._put)
         except StoreUnavailable as error:
             raise BrokerUnavailable(str(error)) from error
         self._news.set()
+
+    async def _put(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        await self._gateway.call("ticketflow_queue_put", {"messages": list(rows)})
 
     @contextlib.asynccontextmanager
     async def consume(self, concurrency: int) -> AsyncIterator[Consumer]:

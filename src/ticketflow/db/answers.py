@@ -12,12 +12,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from ticketflow.db.codec import decoded
-from ticketflow.domain.errors import Poison, StoreUnavailable, TicketflowError
+from ticketflow.domain.errors import PayloadTooLarge, Poison, StoreUnavailable, TicketflowError
 from ticketflow.domain.retry_after import retry_after
-
-
-class PayloadTooLarge(Poison):
-    """Something before the project takes no request of this size. Nothing took effect, and a part of it may pass."""
 
 
 class Refused(StoreUnavailable):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ticketflow.domain.errors import StoreUnavailable, Terminal
+from ticketflow.domain.errors import PayloadTooLarge, StoreUnavailable, Terminal
 
 LONGEST_SEND_SECONDS = 10.0
 """How long one call may take at least, however short the patience: a busy database is not one that is away."""
@@ -23,6 +23,7 @@ IDLE_TURNS = 8
 SLOW_CALL_SECONDS = 0.05
 """Behind a call that takes longer nobody waits who could leave: it may stand in the database behind a single row."""
 
+ItemT = TypeVar("ItemT")
 RequestT = TypeVar("RequestT")
 ResultT = TypeVar("ResultT")
 
@@ -175,6 +176,21 @@ class Batcher(Generic[RequestT, ResultT]):
                 return await self._send(requests)
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
+
+
+async def in_parts(items: Sequence[ItemT], send: Callable[[Sequence[ItemT]], Awaitable[object]]) -> None:
+    """Send what need not travel together: in one call, and where that is too large for something on the way, in halves.
+
+    Raises as ``send`` does; what was sent before stays sent.
+    """
+    try:
+        await send(items)
+    except PayloadTooLarge:
+        if len(items) < 2:
+            raise
+        middle = len(items) // 2
+        for part in (items[:middle], items[middle:]):
+            await in_parts(part, send)
 
 
 def _fail(batch: Sequence[tuple[RequestT, asyncio.Future[ResultT]]], error: Exception) -> None:

@@ -199,6 +199,10 @@ class Poison(Terminal):
     code = "poison"
 
 
+class PayloadTooLarge(Poison):
+    """Something on the way takes no request of this size. Nothing took effect, and a part of it may pass."""
+
+
 class ModelRefused(Terminal):
     """The provider refuses: a bad request, a bad key, or a refusal to answer."""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ticketflow.db.batching import Batcher, BatchLimits
+from ticketflow.db.batching import Batcher, BatchLimits, in_parts
 from ticketflow.db.gateway import Gateway
-from ticketflow.domain.errors import NotFound
+from ticketflow.domain.errors import NotFound, PayloadTooLarge
 from ticketflow.knowledge.articles import Article, Passage, build
 
 SNIPPET_LENGTH = 280
@@ -39,27 +39,31 @@ class Library:
         self._searches: Batcher[dict[str, Any], list[dict[str, Any]]] = Batcher(self._search_all, id, TOGETHER)
 
     async def add(self, articles: Iterable[Article]) -> int:
-        """Store articles, replacing those with the same id. Returns how many."""
+        """Store articles, replacing those with the same id. Returns how many. Raises ``PayloadTooLarge`` with the id of
+        one that does not pass; those before it are stored."""
         stored = 0
         remaining = iter(articles)
         while batch := list(islice(remaining, 100)):
-            stored += await self._gateway.call(
-                "ticketflow_articles_put",
-                {
-                    "articles": [
-                        {
-                            "id": article.id,
-                            "title": article.title,
-                            "category": article.category,
-                            "tags": list(article.tags),
-                            "body": article.body,
-                            "passages": [{"heading": p.heading, "body": p.body} for p in article.passages],
-                        }
-                        for article in batch
-                    ]
-                },
-            )
+            await in_parts(batch, self._put)
+            stored += len(batch)
         return stored
+
+    async def _put(self, articles: Sequence[Article]) -> None:
+        rows = [
+            {
+                "id": article.id,
+                "title": article.title,
+                "category": article.category,
+                "tags": list(article.tags),
+                "body": article.body,
+                "passages": [{"heading": p.heading, "body": p.body} for p in article.passages],
+            }
+            for article in articles
+        ]
+        try:
+            await self._gateway.call("ticketflow_articles_put", {"articles": rows})
+        except PayloadTooLarge as error:
+            raise PayloadTooLarge(f"article {articles[0].id}: {error}") from error
 
     async def articles(self) -> AsyncIterator[Article]:
         """All of them, by id."""
