@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from ticketflow.db.codec import decoded
+from ticketflow.db.gateway import OF_THE_DATA
 from ticketflow.domain.errors import PayloadTooLarge, Poison, StoreUnavailable, TicketflowError
 from ticketflow.domain.retry_after import retry_after
 
@@ -36,8 +37,6 @@ _NO_CONNECTION = ("PGRST000", "PGRST002", "PGRST003")
 _UNDEFINED = ("42883", "42P01", "PGRST106", "PGRST205")
 _ROLLED_BACK = ("40", "53", "55", "57", "58", "25006")
 """Time may heal it, and the transaction is gone."""
-_OF_THE_DATA = ("21", "22", "23", "42", "P0")
-"""What was sent is at fault, and would be again. Whatever is not known to be waits for somebody to look."""
 _LONGEST = 300
 
 
@@ -106,7 +105,7 @@ def _of_postgrest(status: int, code: str, said: str) -> TicketflowError:
 def _of_postgresql(code: str, said: str) -> TicketflowError:
     if code.startswith(_ROLLED_BACK):
         return NothingDone(said)
-    return Poison(said) if code.startswith(_OF_THE_DATA) else StoreUnavailable(said)
+    return Poison(said) if code.startswith(OF_THE_DATA) else StoreUnavailable(said)
 
 
 def _code_and_message(body: bytes) -> tuple[str, str]:

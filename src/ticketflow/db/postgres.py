@@ -9,10 +9,11 @@ import orjson
 import psycopg
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from ticketflow.db.codec import decoded
 from ticketflow.db.connecting import CONNECT_SECONDS, one_line
+from ticketflow.db.gateway import OF_THE_DATA
 from ticketflow.db.pooling import Pooling, find_out
 from ticketflow.domain.errors import Poison, StoreUnavailable, TicketflowError
 from ticketflow.telemetry.boundaries import crossing
@@ -115,14 +116,6 @@ class PostgresGateway:
         await self._pool.close()
 
 
-_TRANSIENT = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    errors.DeadlockDetected,
-    errors.SerializationFailure,
-    errors.ReadOnlySqlTransaction,
-    PoolTimeout,
-)
 _STATEMENT_LOST = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 _NOT_MIGRATED = (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege)
 
@@ -132,10 +125,9 @@ def _as_it_is(document: bytes) -> bytes:
 
 
 def _translated(error: psycopg.Error) -> TicketflowError:
-    if isinstance(error, _TRANSIENT):
-        return StoreUnavailable(one_line(error))
     if isinstance(error, _NOT_MIGRATED):
         # Whether the schema fits was asked at the start. What is gone now may come back, and whoever has a ticket in
         # hand waits for it.
         return StoreUnavailable(f"the database schema is not ready, run `ticketflow migrate`: {one_line(error)}")
-    return Poison(one_line(error))
+    at_fault = (error.sqlstate or "").startswith(OF_THE_DATA)
+    return Poison(one_line(error)) if at_fault else StoreUnavailable(one_line(error))
