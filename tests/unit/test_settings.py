@@ -101,6 +101,13 @@ def test_a_line_break_at_the_end_belongs_to_the_file_and_not_to_the_value(monkey
     assert settings.supabase_key.get_secret_value() == SECRET
 
 
+def test_a_blank_address_or_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Taken for an address it would be one without a host, and access would be without tokens.
+    assert "SUPABASE_URL is not" in refusal(monkeypatch, SUPABASE_URL=" ", SUPABASE_KEY=SECRET)
+    monkeypatch.setenv("SUPABASE_KEY", "\n")
+    assert load().embedded
+
+
 def test_a_key_under_the_name_of_supabases_guides_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", SECRET)
     line = refusal(monkeypatch, SUPABASE_URL="https://x.supabase.co")

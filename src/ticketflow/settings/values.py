@@ -77,8 +77,8 @@ class Settings(BaseSettings):
     @field_validator("supabase_url", "supabase_key", mode="before")
     @classmethod
     def _strip(cls, value: Any) -> Any:
-        # Files that hold one of them end with a line break.
-        return value.strip() if isinstance(value, str) else value
+        # Files that hold one of them end with a line break. Where nothing else is left, as where nothing is given.
+        return value.strip() or None if isinstance(value, str) else value
 
     @field_validator("extract_fields", mode="before")
     @classmethod
