@@ -147,3 +147,13 @@ def test_doctor_speaks_of_what_is_configured(run: Run, api: RestApi) -> None:
     assert database["advice"] == "check SUPABASE_URL, and in the dashboard that the project runs"
     assert (access["part"], access["ok"]) == ("access", True)
     assert access["advice"].startswith(f"the issuer's keys cannot be had at {api.url}/")
+
+
+def test_doctor_says_what_the_database_refuses_after_it_was_reached(run: Run, project: Project) -> None:
+    with psycopg.connect(project.owner_url, autocommit=True) as owner:
+        owner.execute("revoke select on articles from service_role")
+        done = run("doctor", "--json")
+        owner.execute("select ticketflow_secure()")
+    parts = {check["part"]: check for check in json.loads(done.stdout)}
+    assert (parts["database"]["ok"], parts["knowledge"]["ok"], parts["model"]["ok"]) == (True, False, True)
+    assert parts["knowledge"]["finding"].startswith("SUPABASE_KEY may not do this")

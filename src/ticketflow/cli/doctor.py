@@ -75,7 +75,10 @@ async def _queue(app: Application) -> Check:
 
 
 async def _knowledge(app: Application) -> Check:
-    found = await app.library.count()
+    try:
+        found = await app.library.count()
+    except TicketflowError as error:
+        return _ill("knowledge", error, "")
     if found == 0:
         advice = "import some: `ticketflow kb import FOLDER`"
         return Check("knowledge", False, "there are no articles, so no answer can cite one", advice)
