@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from ticketflow.db.project import check_key, in_clear_text
+from ticketflow.db.supabase import connect
 from ticketflow.domain.errors import ConfigurationError
 
 REFERENCE = "abcdefghijklmnopqrst"
@@ -71,3 +72,9 @@ def test_any_other_is_refused_in_one_line(wrong: str, said: str) -> None:
 )
 def test_what_travels_in_clear_text_is_known(url: str, open_to_others: bool) -> None:
     assert in_clear_text(url) is open_to_others
+
+
+@pytest.mark.parametrize("host", ["192.168.1.300", "xn--a.example.com", "a\x7f.example.com"])
+async def test_a_host_that_cannot_be_one_is_refused_in_a_line(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="^SUPABASE_URL has a host that cannot be one$"):
+        await connect(f"https://{host}", "sb_secret_0123456789")

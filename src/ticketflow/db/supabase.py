@@ -47,7 +47,6 @@ _SCHEMA = "ticketflow_schema"
 
 _HOW = "run `ticketflow migrate` with the project's DATABASE_URL, or `supabase db push` (docs/SUPABASE.md)"
 
-
 _Request: TypeAlias = "AsyncRPCFilterRequestBuilder | AsyncSelectRequestBuilder"
 
 
@@ -188,9 +187,15 @@ class SupabaseGateway:
 async def connect(url: str, key: str, connections: int = 8) -> SupabaseGateway:
     """An open gateway with at most so many connections.
 
-    Raises as ``SupabaseGateway.open`` does, and ``ConfigurationError`` for a key that cannot be right.
+    Raises as ``SupabaseGateway.open`` does, and ``ConfigurationError`` for a key or a host that cannot be
+    right.
     """
     check_key(url, key)
+    try:
+        # What urlsplit lets pass, such as 192.168.1.300.
+        _ = httpx.URL(url).host
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigurationError("SUPABASE_URL has a host that cannot be one") from None
     if in_clear_text(url):
         log.warning("supabase.in_clear_text", url=url, warning="SUPABASE_URL is http:// and not on this machine")
     gateway = SupabaseGateway(url, key, connections)
