@@ -95,10 +95,10 @@ def test_supabase_needs_no_connection_string(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_line_break_at_the_end_belongs_to_the_file_and_not_to_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co\n")
     monkeypatch.setenv("SUPABASE_KEY", f" {SECRET}\r\n")
+    monkeypatch.setenv("SUPABASE_JWT_SECRET", f"{SECRET * 2}\n")
     settings = load()
     assert settings.supabase_url == "https://x.supabase.co"
-    assert settings.supabase_key is not None
-    assert settings.supabase_key.get_secret_value() == SECRET
+    assert settings.secrets() == [SECRET, SECRET * 2]
 
 
 def test_a_blank_address_or_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     routes_file: Path | None = None
     extract_fields: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
 
-    @field_validator("supabase_url", "supabase_key", mode="before")
+    @field_validator("supabase_url", "supabase_key", "supabase_jwt_secret", mode="before")
     @classmethod
     def _strip(cls, value: Any) -> Any:
         # Files that hold one of them end with a line break. Where nothing else is left, as where nothing is given.
