@@ -42,5 +42,5 @@ async def test_an_error_that_is_not_the_datas_fails_no_ticket(gateway: Gateway) 
     # XX000 is how a pooler of Supabase says that it has no connection, or lost it.
     waits = [await _meaning(gateway, code) for code in ("XX000", "25P04", "0A000", "28000")]
     assert all(issubclass(meaning, StoreUnavailable) for meaning in waits), waits
-    fails = [await _meaning(gateway, code) for code in ("21000", "22P05", "23514", "42804", "P0001")]
-    assert fails == [Poison] * 5
+    fails = [await _meaning(gateway, code) for code in ("21000", "22P05", "23514", "42804", "54000", "P0001")]
+    assert fails == [Poison] * 6

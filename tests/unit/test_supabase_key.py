@@ -76,5 +76,5 @@ def test_what_travels_in_clear_text_is_known(url: str, open_to_others: bool) -> 
 
 @pytest.mark.parametrize("host", ["192.168.1.300", "xn--a.example.com", "a\x7f.example.com"])
 async def test_a_host_that_cannot_be_one_is_refused_in_a_line(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="^SUPABASE_URL has a host that cannot be one$"):
+    with pytest.raises(ConfigurationError, match=r"^SUPABASE_URL has a host that cannot be one$"):
         await connect(f"https://{host}", "sb_secret_0123456789")

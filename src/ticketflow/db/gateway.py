@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-OF_THE_DATA = ("21", "22", "23", "42", "P0")
+OF_THE_DATA = ("21", "22", "23", "42", "54", "P0")
 """Classes of SQLSTATE: what was sent is at fault, and would be again. Whatever is not known to be waits for somebody to
 look: a pooler that lost its connection to the server says XX000 (Supavisor)."""
 
