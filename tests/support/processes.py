@@ -23,7 +23,9 @@ OURS = ("TICKETFLOW_", "OPENAI_", "DATABASE_URL", "RABBITMQ_URL", "SUPABASE_", "
 
 def clean_environment(**given: str) -> dict[str, str]:
     """The environment without anything that configures Ticketflow, plus what is given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | given
+    # A user's shell has no PYTHONUNBUFFERED either, with which the last words are written at once and not at the end.
+    without = (*OURS, "PYTHONUNBUFFERED")
+    return {name: value for name, value in os.environ.items() if not name.startswith(without)} | given
 
 
 class Handle(Protocol):

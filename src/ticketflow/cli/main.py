@@ -289,10 +289,14 @@ def main() -> int:
             # A terminal in another encoding shows a replacement for what it cannot show, and no traceback.
             getattr(sys, name).reconfigure(errors="replace")
     try:
-        result = app(standalone_mode=True)
+        try:
+            result = app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
             raise
-        print(f"ticketflow: cannot write: {error.strerror}", file=sys.stderr)  # noqa: T201
+        if error.errno == errno.ENOSPC:
+            print(f"ticketflow: cannot write: {error.strerror}", file=sys.stderr)  # noqa: T201
         os._exit(1)  # the interpreter would try to write what is left in the buffer once more
     return int(result or 0)
