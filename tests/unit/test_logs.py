@@ -34,7 +34,7 @@ class Stderr(io.StringIO):
 def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
-    levels = {name: logging.getLogger(name).level for name in ("aio_pika", "aiormq", "psycopg.pool", "httpx", "openai")}
+    levels = {name: logging.getLogger(name).level for name in ("aio_pika", "aiormq", "psycopg", "httpx", "openai")}
     logging.captureWarnings(False)
     yield
     logging.captureWarnings(False)
@@ -162,6 +162,8 @@ def test_libraries_come_through_the_same_door(configured: Configured) -> None:
     logging.getLogger("some.library").warning("lost %s", "amqp://a:hunter2@mq/")
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("aio_pika").error("connection lost, with a long traceback")
+    # As it says where a call was given up and the process ends.
+    logging.getLogger("psycopg").warning("query cancellation interrupted (CancelledError): closing connection")
     [record] = stderr.records()
     assert (record["event"], record["logger"], record["level"]) == (
         "lost amqp://a:[redacted]@mq/",

@@ -83,5 +83,5 @@ def configure(level: str = "INFO", json_lines: bool | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     # They report connection losses as errors with tracebacks; the adapters say the same in one line.
-    for noisy in ("aio_pika", "aiormq", "aiormq.connection", "psycopg.pool", "httpx", "openai"):
+    for noisy in ("aio_pika", "aiormq", "aiormq.connection", "psycopg", "httpx", "openai"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
