@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,7 @@ import pytest
 from tests.support import services
 from tests.support.postgrest import RestApi, faults, rest_api
 from tests.support.postgrest.errors import status_of
-from tests.support.processes import until
+from tests.support.processes import ROOT, until
 from tests.support.supabase import Supabase
 from tests.support.trails import applied, creation
 from ticketflow.db.commits import Commits
@@ -619,3 +622,17 @@ def test_a_project_that_is_gone_refuses_connections_until_it_is_back(api: RestAp
         api.start()
     assert api.url == url
     assert _call(client, "echo", args=1).status_code == 200
+
+
+def test_as_a_process_it_ends_however_often_it_is_told_to(api: RestApi) -> None:
+    command = [sys.executable, "-m", "tests.support.postgrest", "--url", api.owner_url, "--port", "0"]
+    sent = 0
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("export SUPABASE_URL=http://127.0.0.1:")
+        while process.poll() is None and (sent := sent + 1) < 20_000:
+            process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

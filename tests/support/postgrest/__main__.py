@@ -16,15 +16,16 @@ from shlex import quote
 from tests.support.postgrest.server import rest_api
 from tests.support.supabase import supabase
 
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="the owner's connection string of an existing project")
     parser.add_argument("--port", type=int, default=54321)
     options = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for number in _ENDS:
+        signal.signal(number, _leave)
     with _project(options.url) as owner_url, rest_api(owner_url, port=options.port) as api:
         for name, value in (
             ("SUPABASE_URL", api.url),
@@ -32,7 +33,14 @@ def main() -> None:
             ("DATABASE_URL", owner_url),
         ):
             print(f"export {name}={quote(value)}", flush=True)
-        stop.wait()
+        threading.Event().wait()
+
+
+def _leave(*_: object) -> None:
+    """Once: a second signal, such as `timeout` passes on, must not meet what the first has begun."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit
 
 
 @contextmanager
